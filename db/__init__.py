@@ -1,0 +1,1 @@
+"""What happened: rows, sessions, migrations, stores, the job queue."""

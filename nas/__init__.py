@@ -1,0 +1,1 @@
+"""The search itself: supernet, evaluation, searchers, studies, export."""

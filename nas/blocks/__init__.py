@@ -1,0 +1,1 @@
+"""Elastic blocks of the supernet and the plain modules they extract to."""

@@ -1,0 +1,1 @@
+"""Evaluators and the pools that run them."""

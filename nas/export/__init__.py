@@ -1,0 +1,1 @@
+"""A subnet as files that stand alone."""

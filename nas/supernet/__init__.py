@@ -1,0 +1,1 @@
+"""The weight-sharing supernet: forward, training, checkpoint, extraction."""

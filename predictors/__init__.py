@@ -1,0 +1,1 @@
+"""What it will cost: measure subnets on devices, then predict."""

@@ -1,0 +1,23 @@
+"""Errors of measuring and predicting."""
+
+from searchspaces.errors import NasError
+
+
+class NotFittedError(NasError, RuntimeError):
+    """A predictor was asked before it was fitted."""
+
+
+class DeviceMismatchError(NasError, ValueError):
+    """Samples or fits of two device fingerprints were mixed."""
+
+
+class UnstableMeasurementError(NasError, RuntimeError):
+    """A measurement campaign does not repeat itself well enough to be used."""
+
+
+class UnknownRuntimeError(NasError, LookupError):
+    """No runtime has this name, or the package that it needs is not installed."""
+
+
+class UnsupportedModelError(NasError, ValueError):
+    """A runtime cannot run this network exactly."""

@@ -1,0 +1,1 @@
+"""What can be built: search spaces as plain data, without torch."""

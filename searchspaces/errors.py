@@ -1,0 +1,13 @@
+"""NasError, the root of every error of the project, and the errors of search spaces."""
+
+
+class NasError(Exception):
+    """Root of all errors; every concrete one also derives from the builtin a caller would catch."""
+
+
+class InvalidArchError(NasError, ValueError):
+    """Genes or values that do not denote an architecture of the space."""
+
+
+class UnknownSpaceError(NasError, LookupError):
+    """No search space has this name."""

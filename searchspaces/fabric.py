@@ -1,0 +1,74 @@
+"""Fabric: what a supernet is built from. Positions x candidate blocks x stitches, with bounds.
+
+The fabric lists every weight slot with the *largest* sizes that any subnet takes of it.
+A space is a fabric plus rules for which paths through it are legal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from searchspaces.subnet import BlockSpec, DownsampleSpec, HeadSpec, LayerSpec, StemSpec, StitchSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One block that a position offers: ``bounds`` are its largest sizes, ``anchor`` its owner."""
+
+    name: str
+    bounds: BlockSpec
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One place in the chain: an optional downsample, then a stitch if needed, then one candidate."""
+
+    name: str
+    downsample: DownsampleSpec | None
+    candidates: tuple[Candidate, ...]
+    stitches: tuple[StitchSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """Stem, a chain of positions, head."""
+
+    stem: StemSpec
+    positions: tuple[Position, ...]
+    head: HeadSpec
+
+    @property
+    def anchors(self) -> tuple[str, ...]:
+        """Names of the anchors in the order they first appear."""
+        names = [c.anchor for position in self.positions for c in position.candidates]
+        return tuple(dict.fromkeys(names))
+
+    def slots(self) -> Mapping[str, LayerSpec]:
+        """Every weight slot and its largest sizes, in the order of the chain."""
+        slots: dict[str, LayerSpec] = {"stem": self.stem}
+        for position in self.positions:
+            if position.downsample is not None:
+                slots[downsample_slot(position.name)] = position.downsample
+            for stitch in position.stitches:
+                slots[stitch_slot(position.name, stitch.source, stitch.target)] = stitch
+            for candidate in position.candidates:
+                slots[block_slot(position.name, candidate.name)] = candidate.bounds
+        slots["head"] = self.head
+        return slots
+
+
+def downsample_slot(position: str) -> str:
+    """Slot of the downsample that opens the stage at ``position``."""
+    return f"{position}/downsample"
+
+
+def stitch_slot(position: str, source: str, target: str) -> str:
+    """Slot of the stitch from anchor ``source`` to anchor ``target`` on entry to ``position``."""
+    return f"{position}/stitch-{source}-{target}"
+
+
+def block_slot(position: str, candidate: str) -> str:
+    """Slot of a candidate block at ``position``."""
+    return f"{position}/{candidate}"

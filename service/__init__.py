@@ -1,0 +1,1 @@
+"""How it is reached: API, worker, runner, client, command line."""
