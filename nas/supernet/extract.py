@@ -1,0 +1,121 @@
+"""From a path of the supernet to a network of its own."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from nas.blocks.conv import ConvNorm
+from nas.blocks.elastic import leading
+from nas.blocks.plain import Argument, PlainCall, plain_call
+from nas.supernet.resize import resize
+from nas.supernet.supernet import Supernet
+from searchspaces.subnet import SubnetSpec
+
+
+@dataclass(frozen=True, slots=True)
+class PlainLayer:
+    """A layer of an extracted network: its name in ``body`` and how it was constructed."""
+
+    name: str
+    cls: type[nn.Module]
+    kwargs: dict[str, Argument]
+
+
+class ExtractedSubnet(nn.Module):
+    """A standalone network: ``body`` runs ``layers`` in order on images of ``resolution`` pixels."""
+
+    def __init__(self, resolution: int, calls: Sequence[tuple[str, PlainCall]]) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.layers = tuple(PlainLayer(name, call.cls, call.kwargs) for name, call in calls)
+        self.body = nn.Sequential(OrderedDict((name, call.build()) for name, call in calls))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, resolution, resolution) in [0, 1] to logits (B, n_classes)."""
+        logits: Tensor = self.body(images)
+        return logits
+
+
+def extract_subnet(supernet: Supernet, subnet: SubnetSpec) -> ExtractedSubnet:
+    """The subnet with its own copy of the weights, in the supernet's train or eval mode."""
+    calls, states = [], {}
+    for index, layer in enumerate(subnet.layers):
+        block = supernet.block(layer.slot)
+        name = f"{index:02d}_{layer.spec.kind}"
+        calls.append((name, block.plain(layer.spec)))
+        states[name] = block.slices(layer.spec)
+    network = ExtractedSubnet(subnet.resolution, calls)
+    for name, module in network.body.named_children():
+        module.load_state_dict({key: tensor.detach().clone() for key, tensor in states[name].items()})
+    return network.train(supernet.training)
+
+
+def calibrate(network: ExtractedSubnet, images: Sequence[Tensor]) -> None:
+    """Set batch-norm statistics to their averages over these batches of float images, in place.
+
+    Shared statistics belong to whichever paths were trained last; a subnet needs its own
+    (arXiv 1903.05134, section 3.2). Leaves the network in eval mode.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative average
+        norm.train()
+    with torch.no_grad():
+        for batch in images:
+            network(resize(batch, network.resolution))
+    for norm in norms:
+        norm.momentum = 0.1
+        norm.eval()
+
+
+def recalibrate(supernet: Supernet, subnet: SubnetSpec, images: Sequence[Tensor]) -> Supernet:
+    """A copy of the supernet, in eval mode, with the batch-norm statistics of this path.
+
+    Parameters are shared with the original; buffers are the copy's own.
+    """
+    shared = {id(parameter): parameter for parameter in supernet.parameters()}
+    shared[id(supernet.space)] = supernet.space  # type: ignore[assignment]
+    clone = copy.deepcopy(supernet, shared).eval()
+    network = extract_subnet(clone, subnet)
+    calibrate(network, images)
+    for layer, module in zip(subnet.layers, network.body, strict=True):
+        full = clone.block(layer.slot).full
+        for name, buffer in module.named_buffers():
+            leading(full.get_buffer(name), buffer.shape).copy_(buffer)
+    return clone
+
+
+def fold(network: ExtractedSubnet) -> ExtractedSubnet:
+    """The same function with every batch norm merged into its convolution; needs eval mode.
+
+    Raises ValueError in train mode, where batch statistics make folding wrong.
+    """
+    if network.training:
+        raise ValueError("only a network in eval mode can be folded")
+    calls = []
+    for layer in network.layers:
+        module = network.body.get_submodule(layer.name)
+        has_norm = any(isinstance(child, nn.BatchNorm2d) for child in module.modules())
+        calls.append((layer.name, plain_call(layer.cls, **layer.kwargs, **({"folded": True} if has_norm else {}))))
+    folded = ExtractedSubnet(network.resolution, calls)
+    for name, module in network.body.named_children():
+        folded.body.get_submodule(name).load_state_dict(_folded_module(module).state_dict())
+    return folded.eval()
+
+
+def _folded_module(module: nn.Module) -> nn.Module:
+    module = copy.deepcopy(module)
+    for child in module.modules():
+        if isinstance(child, ConvNorm) and isinstance(child.norm, nn.BatchNorm2d):
+            child.conv = fuse_conv_bn_eval(child.conv, child.norm)
+            child.norm = nn.Identity()
+    return module
