@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
 from nas.types import Evaluation, Study, Trial
+from searchspaces.errors import InvalidArchError
 from searchspaces.space import Arch
 
 
@@ -39,3 +41,28 @@ class StudyStore(Protocol):
     def front(self, study_id: str) -> list[Trial]:
         """The feasible, non-dominated complete trials, by number."""
         ...
+
+
+def check_archs(study: Study, archs: Sequence[Arch]) -> None:
+    """What every store checks before it starts trials: InvalidArchError for an arch of another space."""
+    for arch in archs:
+        if arch.space != study.space:
+            raise InvalidArchError(f"study {study.id!r} searches {study.space}; got an arch of {arch.space}")
+
+
+def check_evaluation(study: Study, trial: Trial, evaluation: Evaluation) -> None:
+    """What every store checks before it finishes a trial; raises ValueError and names what is wrong.
+
+    The evaluation must be of the trial's arch, its values finite, and, unless it is an error,
+    hold every metric of the study's objectives and constraints.
+    """
+    where = f"trial {trial.number} of study {study.id!r}"
+    if evaluation.arch != trial.evaluation.arch:
+        raise ValueError(f"{where} evaluates arch {trial.evaluation.arch.key}; got {evaluation.arch.key}")
+    for metric, value in evaluation.values.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{where}: {metric!r} must be finite; got {value}")
+    if evaluation.error is None:
+        for metric in [part.metric for part in (*study.objectives, *study.constraints)]:
+            if metric not in evaluation.values:
+                raise ValueError(f"{where}: the evaluation has no value {metric!r}")

@@ -1,0 +1,1 @@
+"""Tests: contracts/ for the protocols, beside a mirror of the source."""
