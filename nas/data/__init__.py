@@ -1,0 +1,1 @@
+"""Labelled images by name of their source, with deterministic train, validation and test splits."""
