@@ -63,6 +63,7 @@ def check_evaluation(study: Study, trial: Trial, evaluation: Evaluation) -> None
         if not math.isfinite(value):
             raise ValueError(f"{where}: {metric!r} must be finite; got {value}")
     if evaluation.error is None:
-        for metric in [part.metric for part in (*study.objectives, *study.constraints)]:
+        needed = [o.metric for o in study.objectives] + [c.metric for c in study.constraints]
+        for metric in needed:
             if metric not in evaluation.values:
                 raise ValueError(f"{where}: the evaluation has no value {metric!r}")

@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from typing import TypeAlias
 
 import numpy as np
@@ -71,7 +70,9 @@ class SearchSpace:
             if choice.active_if is not None:
                 parent, allowed = choice.active_if
                 if parent not in seen or not allowed <= set(seen[parent].values):
-                    raise ValueError(f"{self.id}: {choice.name!r} depends on {parent!r}, not an earlier choice")
+                    raise ValueError(
+                        f"{self.id}: {choice.name!r} depends on {parent!r}, not an earlier choice"
+                    )
             seen[choice.name] = choice
 
     @property
@@ -134,7 +135,9 @@ class SearchSpace:
 
     def _option(self, choice: Choice, value: Value) -> int:
         if value not in choice.values:
-            raise InvalidArchError(f"{self.id}: {choice.name!r} must be one of {choice.values}; got {value!r}")
+            raise InvalidArchError(
+                f"{self.id}: {choice.name!r} must be one of {choice.values}; got {value!r}"
+            )
         return choice.values.index(value)
 
     def sample(self, rng: np.random.Generator) -> Arch:
@@ -186,9 +189,23 @@ class SearchSpace:
         )
 
     def archs(self) -> Iterator[Arch]:
-        """Every distinct arch, in lexicographic order of the genes; meant for small spaces."""
-        options = [range(len(choice.values)) for choice in self.choices]
-        yield from (arch for genes in product(*options) if (arch := self.arch(genes)).genes == genes)
+        """Every distinct arch, lazily, in lexicographic order of the genes.
+
+        Inactive choices are not walked, so each step yields an arch: the first n cost O(n), in a
+        space of any size.
+        """
+        yield from self._archs([])
+
+    def _archs(self, prefix: list[int]) -> Iterator[Arch]:
+        depth = len(prefix)
+        if depth == len(self.choices):
+            yield self.arch(prefix)
+            return
+        parent = self._parents[depth]
+        # Inactive choices hold 0, so a chain of parents must be checked from its root: active() does.
+        on = parent is None or self.active(prefix + [0] * (len(self.choices) - depth))[depth]
+        for gene in range(len(self.choices[depth].values) if on else 1):
+            yield from self._archs([*prefix, gene])
 
     def _check(self, arch: Arch) -> None:
         if arch.space != self.id:
