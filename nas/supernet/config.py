@@ -1,0 +1,79 @@
+"""TrainConfig: how a supernet is trained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from nas.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Hyper-parameters of supernet training. Raises ConfigError for a value out of range.
+
+    ``mode`` "sandwich" runs the largest, the smallest and ``subnets - 2`` random subnets on the
+    whole batch, the smaller ones distilled from the largest (BigNAS, arXiv 2003.11142). "multi"
+    runs ``subnets`` random subnets in one forward-backward, each on its share of the batch.
+    During the first ``anchor_fraction`` of the steps only paths within one anchor are trained;
+    then the stitches are started as ``stitch_init`` says and all paths are trained.
+    """
+
+    epochs: int = 30
+    batch_size: int = 128
+    mode: Literal["sandwich", "multi"] = "multi"
+    subnets: int = 4
+    lr: float = 2e-3
+    weight_decay: float = 0.02
+    warmup_fraction: float = 0.1
+    label_smoothing: float = 0.1
+    ema_decay: float = 0.999
+    grad_clip: float = 1.0
+    anchor_fraction: float = 0.25
+    stitch_init: Literal["least_squares", "identity"] = "least_squares"
+    augment: Literal["auto", "none", "affine", "crop-flip"] = "auto"
+    amp: Literal["auto", "off", "bf16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = 0  # torch threads; 0 leaves torch's default
+    checkpoint_seconds: float = 60.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("epochs", 1, 100_000),
+            ("batch_size", 1, 65_536),
+            ("subnets", 3 if self.mode == "sandwich" else 1, 64),
+            ("lr", 1e-8, 10.0),
+            ("weight_decay", 0.0, 1.0),
+            ("warmup_fraction", 0.0, 0.9),
+            ("label_smoothing", 0.0, 0.9),
+            ("ema_decay", 0.0, 0.999999),
+            ("grad_clip", 1e-6, 1e6),
+            ("anchor_fraction", 0.0, 1.0),
+            ("threads", 0, 1024),
+            ("checkpoint_seconds", 0.0, 86_400.0),
+            ("seed", 0, 2**31 - 1),
+        ):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and low <= value <= high):
+                raise ConfigError(f"{name} must lie in {low}..{high}; got {value}")
+        if self.mode == "multi" and self.subnets > self.batch_size:
+            raise ConfigError(f"subnets must not exceed batch_size {self.batch_size}; got {self.subnets}")
+        for name, allowed in (
+            ("mode", ("sandwich", "multi")),
+            ("stitch_init", ("least_squares", "identity")),
+            ("augment", ("auto", "none", "affine", "crop-flip")),
+            ("amp", ("auto", "off", "bf16")),
+            ("device", ("auto", "cpu", "cuda")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name} must be one of {allowed}; got {getattr(self, name)!r}")
+
+    def lr_at(self, step: int, steps: int) -> float:
+        """Linear warm-up, then half a cosine down to 1 % of ``lr``."""
+        warmup = max(1, round(self.warmup_fraction * steps))
+        if step < warmup:
+            return self.lr * (step + 1) / warmup
+        progress = (step - warmup) / max(1, steps - warmup)
+        return self.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
