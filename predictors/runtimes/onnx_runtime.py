@@ -1,0 +1,72 @@
+"""ONNX Runtime on the CPU. Sessions need no torch; only ``load`` of a torch module does."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime as ort
+
+from predictors.device import Device
+from predictors.runtimes.local import local_device
+from predictors.runtimes.runtime import Images
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+EXPORTER = 1  # raised whenever our exporter writes graphs of another speed
+ERROR = 3  # severity of onnxruntime's log
+
+
+class OnnxSession:
+    """An ONNX model with one input and one output, and an example to time it on."""
+
+    def __init__(self, model: bytes, example: Images, *, threads: int = 1) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = ERROR
+        # Workers that spin between runs would burn CPU time, which is the clock.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._name = self._session.get_inputs()[0].name
+        self._feed = {self._name: np.ascontiguousarray(example)}
+
+    def run(self) -> None:
+        """One run on the example."""
+        self._session.run(None, self._feed)
+
+    def outputs(self, images: Images) -> Images:
+        """Logits for images of the example's shape."""
+        logits: Images = self._session.run(None, {self._name: np.ascontiguousarray(images)})[0]
+        return logits
+
+
+class OnnxRuntime:
+    """Exports modules to ONNX, remembering layers that it has seen, and runs them."""
+
+    name = "onnxruntime"
+
+    def __init__(self) -> None:
+        from predictors.runtimes.onnx_export import OnnxExporter  # torch, which an agent does without
+
+        self._exporter = OnnxExporter()
+
+    @property
+    def version(self) -> str:
+        """Version of onnxruntime and of our exporter."""
+        return f"{ort.__version__}+export{EXPORTER}"
+
+    def device(self, name: str | None = None, *, threads: int = 1, batch_size: int = 1) -> Device:
+        """This machine under ONNX Runtime's CPU provider."""
+        return local_device(self.name, self.version, name, threads=threads, batch_size=batch_size)
+
+    def load(self, module: nn.Module, example: Tensor, *, threads: int = 1) -> OnnxSession:
+        """Export and load; threads are fixed here."""
+        model = self._exporter.export(module, example).SerializeToString()
+        return OnnxSession(model, example.numpy(), threads=threads)
+
+    def limit_threads(self, threads: int) -> AbstractContextManager[None]:
+        """Nothing to do: a session's threads were fixed when it was loaded."""
+        return nullcontext()
