@@ -33,7 +33,7 @@ class Device:
 
 @lru_cache(maxsize=1)
 def hardware() -> str:
-    """This machine's processor, architecture and core count, the same after a restart."""
+    """Processor, architecture and core count, the same after a restart."""
     return f"{_processor()}, {platform.machine()}, {_cores()} cores"
 
 

@@ -15,6 +15,14 @@ class UnstableMeasurementError(NasError, RuntimeError):
     """A measurement campaign does not repeat itself well enough to be used."""
 
 
+class MeasurementStoppedError(NasError, RuntimeError):
+    """A measurement was asked to stop before it was finished."""
+
+
+class CorruptFitError(NasError, ValueError):
+    """A stored predictor is damaged or belongs to another space; the message names the file."""
+
+
 class UnknownRuntimeError(NasError, LookupError):
     """No runtime has this name, or the package that it needs is not installed."""
 

@@ -45,10 +45,10 @@ class EagerRuntime:
         return torch.__version__
 
     def device(self, name: str | None = None, *, threads: int = 1, batch_size: int = 1) -> Device:
-        """This machine under PyTorch eager."""
+        """The local machine under PyTorch eager."""
         return local_device(self.name, self.version, name, threads=threads, batch_size=batch_size)
 
-    def load(self, module: nn.Module, example: Tensor, *, threads: int = 1) -> EagerSession:
+    def load(self, module: nn.Module, example: Tensor, *, threads: int = 1) -> EagerSession:  # noqa: ARG002
         """A session over a copy of the module; ``limit_threads`` is what bounds eager's threads."""
         if module.training:
             raise ValueError("module is in train mode; call eval() before it is measured")

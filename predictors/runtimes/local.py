@@ -1,4 +1,4 @@
-"""This machine as a device of a runtime."""
+"""The local machine as a device of a runtime."""
 
 from __future__ import annotations
 

@@ -50,7 +50,10 @@ class OnnxGraph:
             return value.name
         if id(value) not in self._known:
             array = value.detach().cpu().contiguous().numpy()
-            self._known[id(value)] = (value, self.constant(array))  # the tensor is held, so its id stays its own
+            self._known[id(value)] = (
+                value,
+                self.constant(array),
+            )  # the tensor is held, so its id stays its own
         return self._known[id(value)][1]
 
     def constant(self, array: NDArray[Any], hint: str = "constant") -> str:

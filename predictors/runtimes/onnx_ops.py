@@ -5,6 +5,7 @@ arguments; symbols stand for tensors that depend on the input. Operators whose t
 arguments are all constants never get here: they are evaluated while exporting.
 """
 
+# ruff: noqa: ARG001 - the parameters are those of the aten operator, used or not
 from __future__ import annotations
 
 import math
@@ -18,6 +19,7 @@ from torch import Tensor
 from predictors.errors import UnsupportedModelError
 from predictors.runtimes.onnx_graph import OnnxGraph, Shape, Symbol, Translation, Value
 from predictors.runtimes.onnx_shape_ops import SHAPE_TRANSLATIONS, regroup
+
 
 def conv2d(
     g: OnnxGraph,
@@ -95,9 +97,7 @@ def group_norm(
     """Group norm as an instance norm over flattened groups, then scale and shift per channel."""
     flat = regroup(g, x, (shape[0], groups, math.prod(shape[1:]) // groups))
     ones, zeros = torch.ones(groups), torch.zeros(groups)
-    y = g.add(
-        "InstanceNormalization", [flat.name, g.name(ones), g.name(zeros)], flat.shape, epsilon=eps
-    )
+    y = g.add("InstanceNormalization", [flat.name, g.name(ones), g.name(zeros)], flat.shape, epsilon=eps)
     y = regroup(g, y, shape)
     per_channel = (-1, *[1] * (len(shape) - 2))
     if weight is not None:
@@ -108,7 +108,7 @@ def group_norm(
 
 
 def linear(g: OnnxGraph, shape: Shape, x: Symbol, weight: Tensor, bias: Tensor | None = None) -> Symbol:
-    """x W^T + b; the transposed weight is stored."""
+    """Product x W^T, plus b; the transposed weight is stored."""
     product = g.add("MatMul", [x.name, g.name(weight.t())], shape)
     return product if bias is None else g.add("Add", [product.name, g.name(bias)], shape)
 
@@ -144,7 +144,7 @@ def gelu(g: OnnxGraph, shape: Shape, x: Symbol, *, approximate: str = "none") ->
 
 
 def silu(g: OnnxGraph, shape: Shape, x: Symbol) -> Symbol:
-    """x sigmoid(x)."""
+    """SiLU: x sigmoid(x)."""
     return g.add("Mul", [x.name, g.add("Sigmoid", [x.name], shape).name], shape)
 
 
@@ -174,7 +174,9 @@ def mean(
     return g.add("ReduceMean", [x.name, g.integers(*dims)], shape, keepdims=int(keepdim))
 
 
-def total(g: OnnxGraph, shape: Shape, x: Symbol, dims: Sequence[int], keepdim: bool = False, **_: Any) -> Symbol:
+def total(
+    g: OnnxGraph, shape: Shape, x: Symbol, dims: Sequence[int], keepdim: bool = False, **_: Any
+) -> Symbol:
     """Sum over dimensions."""
     return g.add("ReduceSum", [x.name, g.integers(*dims)], shape, keepdims=int(keepdim))
 

@@ -59,7 +59,7 @@ class OnnxRuntime:
         return f"{ort.__version__}+export{EXPORTER}"
 
     def device(self, name: str | None = None, *, threads: int = 1, batch_size: int = 1) -> Device:
-        """This machine under ONNX Runtime's CPU provider."""
+        """The local machine under ONNX Runtime's CPU provider."""
         return local_device(self.name, self.version, name, threads=threads, batch_size=batch_size)
 
     def load(self, module: nn.Module, example: Tensor, *, threads: int = 1) -> OnnxSession:
@@ -67,6 +67,6 @@ class OnnxRuntime:
         model = self._exporter.export(module, example).SerializeToString()
         return OnnxSession(model, example.numpy(), threads=threads)
 
-    def limit_threads(self, threads: int) -> AbstractContextManager[None]:
+    def limit_threads(self, threads: int) -> AbstractContextManager[None]:  # noqa: ARG002
         """Nothing to do: a session's threads were fixed when it was loaded."""
         return nullcontext()

@@ -1,5 +1,6 @@
 """How aten operators that only move elements are written in ONNX, for static shapes."""
 
+# ruff: noqa: ARG001 - the parameters are those of the aten operator, used or not
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ END = np.iinfo(np.int64).max
 
 
 def regroup(g: OnnxGraph, x: Symbol, shape: Shape) -> Symbol:
-    """x with this shape in row-major order; x itself if it has it."""
+    """Regroup x to this shape in row-major order; x itself if it has it."""
     return x if x.shape == tuple(shape) else g.add("Reshape", [x.name, g.integers(*shape)], shape)
 
 
@@ -54,7 +55,13 @@ def flip(g: OnnxGraph, shape: Shape, x: Symbol, dims: Sequence[int]) -> Symbol:
 
 
 def slice_(
-    g: OnnxGraph, shape: Shape, x: Symbol, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+    g: OnnxGraph,
+    shape: Shape,
+    x: Symbol,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
 ) -> Symbol:
     """x[start:end:step] along one dimension; x itself when that takes everything."""
     if shape == x.shape:
@@ -96,7 +103,9 @@ def stack(g: OnnxGraph, shape: Shape, parts: Sequence[Value], dim: int = 0) -> S
 
 def pad(g: OnnxGraph, shape: Shape, x: Symbol, widths: Sequence[int], *more: Any) -> Symbol:
     """Constant padding; ``widths`` are (before, after) pairs from the last dimension on."""
-    mode, value = ("constant", 0.0) if not more else more if isinstance(more[0], str) else ("constant", more[0])
+    mode, value = (
+        ("constant", 0.0) if not more else more if isinstance(more[0], str) else ("constant", more[0])
+    )
     if mode != "constant" or min(widths, default=0) < 0:
         raise UnsupportedModelError(f"padding of mode {mode!r} and widths {tuple(widths)} cannot be exported")
     if shape == x.shape:

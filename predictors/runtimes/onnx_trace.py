@@ -100,7 +100,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, torch.fx.Node):
         return Ref(value.name)
     if isinstance(value, tuple | list):
-        return type(value)(_plain(item) for item in value) if type(value) is tuple else [_plain(v) for v in value]
+        return (
+            type(value)(_plain(item) for item in value)
+            if type(value) is tuple
+            else [_plain(v) for v in value]
+        )
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return value

@@ -47,7 +47,7 @@ class Runtime(Protocol):
         ...
 
     def device(self, name: str | None = None, *, threads: int = 1, batch_size: int = 1) -> Device:
-        """This machine as a device of this runtime; the name defaults to ``HOST-RUNTIME``."""
+        """The local machine as a device of this runtime; the name defaults to ``HOST-RUNTIME``."""
         ...
 
     def load(self, module: nn.Module, example: Tensor, *, threads: int = 1) -> Session:
