@@ -1,0 +1,110 @@
+"""Errors of the service, and the one table that gives every error of the project its HTTP status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from db import errors as db
+from nas import errors as nas
+from predictors import errors as predictors
+from searchspaces import errors as spaces
+from searchspaces.errors import NasError
+
+
+class SettingsError(NasError, ValueError):
+    """A setting is out of range or unsafe; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one field: ``pointer`` is a JSON pointer into the body, as a URI fragment."""
+
+    pointer: str
+    detail: str
+
+
+class InvalidJobError(NasError, ValueError):
+    """A job body is well-formed but cannot be done; ``fields`` names the fields at fault."""
+
+    def __init__(self, *fields: FieldError) -> None:
+        super().__init__("; ".join(f"{field.pointer}: {field.detail}" for field in fields))
+        self.fields = fields
+
+
+class NoFeasiblePointError(NasError, LookupError):
+    """No point of a front satisfies the constraints; ``extra`` holds constraint and nearest point."""
+
+    def __init__(self, detail: str, extra: Mapping[str, Any]) -> None:
+        super().__init__(detail)
+        self.extra = extra
+
+
+class ArtifactDamagedError(NasError, OSError):
+    """A stored artifact is missing or its bytes do not have the digest that names it."""
+
+
+class JobStoppedError(NasError, RuntimeError):
+    """A runner was asked to stop and did; what it had stored stays."""
+
+
+class ProblemError(NasError, RuntimeError):
+    """The server answered with a problem document (client side); ``status`` 0: no answer at all."""
+
+    def __init__(self, status: int, title: str, detail: str, document: Mapping[str, Any]) -> None:
+        super().__init__(f"{title}: {detail}" if detail else title)
+        self.status = status
+        self.document = document
+
+
+STATUS: Mapping[type[NasError], int] = {
+    spaces.InvalidArchError: 422,
+    spaces.UnknownSpaceError: 404,
+    predictors.NotFittedError: 409,
+    predictors.DeviceMismatchError: 409,
+    predictors.UnstableMeasurementError: 409,
+    predictors.UnknownRuntimeError: 422,
+    predictors.UnsupportedModelError: 422,
+    nas.StudyNotFoundError: 404,
+    nas.StudyExistsError: 409,
+    nas.TrialNotFoundError: 404,
+    nas.TrialFinishedError: 409,
+    nas.UnknownSearcherError: 404,
+    nas.InfeasibleError: 422,
+    nas.DataError: 422,
+    nas.ConfigError: 422,
+    nas.CheckpointError: 409,
+    nas.EvaluatorError: 500,
+    nas.ExportError: 500,
+    nas.MissingExtraError: 501,
+    db.InvalidRecordError: 422,
+    db.InvalidCursorError: 400,
+    db.JobNotFoundError: 404,
+    db.JobStateError: 409,
+    db.LeaseLostError: 409,
+    db.IdempotencyConflictError: 422,
+    db.SupernetNotFoundError: 404,
+    db.SupernetExistsError: 409,
+    db.DeviceNotFoundError: 404,
+    db.PredictorNotFoundError: 404,
+    db.PredictorExistsError: 409,
+    db.SubnetNotFoundError: 404,
+    db.ArtifactNotFoundError: 404,
+    db.ArtifactExistsError: 409,
+    db.DatabaseUrlError: 500,
+    db.DatabaseSchemaError: 503,
+    db.DatabaseBusyError: 503,
+    db.DatabaseUnavailableError: 503,
+    SettingsError: 500,
+    InvalidJobError: 422,
+    NoFeasiblePointError: 404,
+    ArtifactDamagedError: 500,
+    JobStoppedError: 409,
+    ProblemError: 502,
+}
+
+
+def status_of(error: NasError) -> int:
+    """HTTP status of an error: that of the nearest class in STATUS, 500 if none is."""
+    return next((STATUS[cls] for cls in type(error).__mro__ if cls in STATUS), 500)

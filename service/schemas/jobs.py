@@ -1,0 +1,152 @@
+"""Wire models of jobs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from service.schemas.base import MAX_SEED, Answer, Name, Seed, SubnetId, Wire
+
+Metric = Literal["top1", "latency_ms", "macs", "params", "peak_memory_bytes"]
+Scalar = bool | int | float | str
+KINDS = Literal["train", "profile", "search", "extract"]
+STATES = Literal["pending", "running", "cancelling", "succeeded", "failed", "cancelled"]
+
+
+class TrainJob(Wire):
+    """Train a supernet on images. ``config`` overrides fields of the training configuration."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"kind": "train", "supernet": "digits", "data": "digits"}]}
+    )
+
+    kind: Literal["train"]
+    supernet: Name
+    data: str = Field(min_length=1, max_length=4096, description="Source of images, e.g. cifar10:PATH")
+    space: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
+        default=None, description="Search space; null picks one by image size"
+    )
+    config: dict[str, Scalar] = Field(default_factory=dict, max_length=50)
+    seed: Seed = 0
+
+
+class ProfileJob(Wire):
+    """Measure sampled subnets on a device, then fit its latency predictor."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"kind": "profile", "supernet": "digits", "samples": 100}]}
+    )
+
+    kind: Literal["profile"]
+    supernet: Name
+    device: Name = Field(default="here", description='A device, or "here" for the worker\'s machine')
+    runtime: Literal["onnxruntime", "eager"] = "onnxruntime"
+    threads: int = Field(default=1, ge=1, le=1024)
+    samples: int = Field(default=100, ge=10, le=10_000, description="Number of subnets to measure")
+    seed: Seed = 0
+
+
+class ObjectiveSpec(Wire):
+    """A metric to optimise; ``reference`` bounds the hypervolume, in the metric's own unit."""
+
+    metric: Metric
+    direction: Literal["minimize", "maximize"]
+    reference: float | None = None
+
+
+class ConstraintSpec(Wire):
+    """A metric must lie within [minimum, maximum]; null leaves that side open."""
+
+    metric: Metric
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+DEFAULT_OBJECTIVES = (
+    ObjectiveSpec(metric="top1", direction="maximize"),
+    ObjectiveSpec(metric="latency_ms", direction="minimize"),
+)
+
+
+class SearchJob(Wire):
+    """Search the Pareto front of a supernet's subnets on a device."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "kind": "search",
+                    "supernet": "digits",
+                    "device": "here",
+                    "constraints": [{"metric": "latency_ms", "maximum": 2.0}],
+                    "searcher": "nsga2",
+                    "budget": 200,
+                }
+            ]
+        }
+    )
+
+    kind: Literal["search"]
+    supernet: Name
+    device: Name = "here"
+    objectives: list[ObjectiveSpec] = Field(
+        default_factory=lambda: list(DEFAULT_OBJECTIVES), min_length=1, max_length=4
+    )
+    constraints: list[ConstraintSpec] = Field(default_factory=list, max_length=20)
+    searcher: str = Field(default="nsga2", min_length=1, max_length=100)
+    budget: int = Field(ge=1, le=1_000_000, description="Number of subnets to evaluate")
+    batch_size: int = Field(default=20, ge=1, le=1000)
+    seed: Seed = 0
+    study: Name | None = Field(default=None, description="Id of the study; null: the job's id")
+
+
+class SubnetGenes(Wire):
+    """A subnet by the option indices of its arch."""
+
+    supernet: Name
+    genes: list[Annotated[int, Field(ge=0, le=MAX_SEED)]] = Field(min_length=1, max_length=10_000)
+
+
+class ExtractJob(Wire):
+    """Write one subnet as a standalone package in these formats."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"kind": "extract", "subnet": "digits:0123456789abcdef", "formats": ["onnx"]}]
+        }
+    )
+
+    kind: Literal["extract"]
+    subnet: SubnetId | SubnetGenes
+    formats: list[Literal["onnx", "pt2"]] = Field(
+        default_factory=lambda: ["onnx", "pt2"], min_length=1, max_length=8
+    )
+    device: Name | None = Field(default=None, description="Device whose latency the package states")
+
+
+JobSubmission = Annotated[TrainJob | ProfileJob | SearchJob | ExtractJob, Field(discriminator="kind")]
+
+
+class JobAnswer(Answer):
+    """A job as it stands. ``payload`` is what will be done, with all defaults resolved."""
+
+    id: str
+    kind: KINDS
+    state: STATES
+    payload: dict[str, Any]
+    progress: dict[str, Any]
+    result: dict[str, Any] | None
+    error: str | None
+    attempts: int
+    worker: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class JobPage(Answer):
+    """Jobs, newest first."""
+
+    items: list[JobAnswer]
+    next_cursor: str | None

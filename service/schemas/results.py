@@ -1,0 +1,261 @@
+"""Wire models of what jobs leave behind: supernets, devices, studies, fronts, subnets, artifacts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from service.schemas.base import Answer
+
+
+class ChoiceAnswer(Answer):
+    """One decision of a space. ``active_if`` names the earlier choice and its values that activate it."""
+
+    name: str
+    values: list[int | float | str]
+    active_if: dict[str, list[int | float | str]] | None
+
+
+class SpaceSummary(Answer):
+    """A search space; ``size`` is its exact number of archs, as text because it may be huge."""
+
+    name: str
+    id: str
+    size: str
+    n_choices: int
+
+
+class SpaceAnswer(SpaceSummary):
+    """A search space with its choices."""
+
+    choices: list[ChoiceAnswer]
+
+
+class SpaceList(Answer):
+    """The built-in search spaces."""
+
+    items: list[SpaceSummary]
+
+
+class SupernetAnswer(Answer):
+    """A trained supernet."""
+
+    name: str
+    space: str
+    data: str
+    n_classes: int
+    in_channels: int
+    resolution: int
+    digest: str
+    metrics: dict[str, float]
+    job_id: str | None
+    created_at: datetime
+
+
+class SupernetPage(Answer):
+    """Supernets."""
+
+    items: list[SupernetAnswer]
+    next_cursor: str | None
+
+
+class DeviceAnswer(Answer):
+    """One way of running networks on one machine."""
+
+    name: str
+    hardware: str
+    runtime: str
+    runtime_version: str
+    threads: int
+    precision: str
+    batch_size: int
+    fingerprint: str
+    created_at: datetime
+
+
+class DevicePage(Answer):
+    """Devices."""
+
+    items: list[DeviceAnswer]
+    next_cursor: str | None
+
+
+class PredictorAnswer(Answer):
+    """A latency predictor with its quality on held-out subnets."""
+
+    id: str
+    device: str
+    fingerprint: str
+    supernet: str
+    space: str
+    metric: str
+    digest: str
+    quality: dict[str, float]
+    n_samples: int
+    created_at: datetime
+
+
+class PredictorPage(Answer):
+    """Predictors, newest first."""
+
+    items: list[PredictorAnswer]
+    next_cursor: str | None
+
+
+class SearcherList(Answer):
+    """Names that a search job accepts as its searcher."""
+
+    items: list[str]
+
+
+class ObjectiveAnswer(Answer):
+    """An objective of a study."""
+
+    metric: str
+    direction: str
+    reference: float
+
+
+class ConstraintAnswer(Answer):
+    """A constraint of a study."""
+
+    metric: str
+    minimum: float | None
+    maximum: float | None
+
+
+class StudyAnswer(Answer):
+    """One search."""
+
+    id: str
+    space: str
+    supernet: str | None
+    device: str | None
+    objectives: list[ObjectiveAnswer]
+    constraints: list[ConstraintAnswer]
+    searcher: str
+    budget: int
+    batch_size: int
+    seed: int
+
+
+class StudyPage(Answer):
+    """Studies."""
+
+    items: list[StudyAnswer]
+    next_cursor: str | None
+
+
+class TrialAnswer(Answer):
+    """One evaluation of a study."""
+
+    number: int
+    state: Literal["running", "complete", "failed"]
+    arch_key: str
+    genes: list[int]
+    values: dict[str, float]
+    error: str | None
+
+
+class TrialPage(Answer):
+    """Trials by number."""
+
+    items: list[TrialAnswer]
+    next_cursor: str | None
+
+
+class FrontPointAnswer(Answer):
+    """A member of a front. ``latency_ms`` is the measured value where there is one.
+
+    ``top1`` was estimated on the validation split; ``test_top1`` once, on the test split.
+    """
+
+    subnet_id: str
+    supernet: str | None
+    device: str | None
+    study_id: str
+    number: int
+    top1: float
+    test_top1: float | None
+    latency_ms: float
+    latency_source: Literal["measured", "predicted"]
+    predicted_latency_ms: float | None
+    latency_low_ms: float | None
+    latency_high_ms: float | None
+    measured_latency_ms: float | None
+    values: dict[str, float]
+    genes: list[int]
+
+
+class FrontAnswer(Answer):
+    """Non-dominated subnets (per supernet and device), fastest first."""
+
+    points: list[FrontPointAnswer]
+
+
+class CostAnswer(Answer):
+    """Closed-form cost of a subnet for one image."""
+
+    params: int
+    macs: int
+    activations: int
+    peak_memory_bytes: int
+
+
+class SubnetAnswer(Answer):
+    """One subnet: its values, its cost, and where it is a member of a front."""
+
+    id: str
+    supernet: str
+    space: str
+    genes: list[int]
+    values: dict[str, int | float | str]
+    resolution: int
+    cost: CostAnswer
+    fronts: list[FrontPointAnswer]
+
+
+class ArtifactAnswer(Answer):
+    """A stored file."""
+
+    sha256: str
+    size: int
+    media_type: str
+    name: str
+    job_id: str | None
+    created_at: datetime
+
+
+class ArtifactList(Answer):
+    """Files that a job stored."""
+
+    items: list[ArtifactAnswer]
+
+
+class HealthAnswer(Answer):
+    """Whether the process runs, or is ready to serve."""
+
+    status: Literal["ok"]
+
+
+class FieldErrorAnswer(Answer):
+    """What is wrong with one field; ``pointer`` as a URI fragment, or ``#query/NAME`` for a parameter."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(Answer):
+    """RFC 9457 problem document. Some problems have further members."""
+
+    model_config = {**Answer.model_config, "extra": "allow"}
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    errors: list[FieldErrorAnswer] = []
+    nearest: FrontPointAnswer | None = None
+    constraint: dict[str, Any] | None = None

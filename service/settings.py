@@ -1,0 +1,104 @@
+"""Settings of every process of the service, read from ``NAS_*`` environment variables."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import SettingsError
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+class Settings(BaseSettings):
+    """Where things are kept, where the API listens, and how patient the worker is. Times in seconds.
+
+    Binding to anything but loopback needs a token. Make one with ``load_settings``.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="NAS_", extra="ignore", frozen=True)
+
+    data_dir: Path = Path("nas-data")
+    database_url: str = Field(default="", repr=False, description="Empty: SQLite in data_dir")
+    artifacts: str = Field(default="", description="fsspec URL; empty: a folder in data_dir")
+    ray_address: str | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    token: SecretStr | None = Field(default=None, min_length=16)
+    allowed_hosts: tuple[str, ...] = ()
+    runner: str = Field(default="service.runner", pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")
+    max_body_bytes: int = Field(default=2**20, ge=1024)
+    lease_ttl_s: float = Field(default=60.0, gt=0)
+    heartbeat_s: float = Field(default=10.0, gt=0)
+    poll_s: float = Field(default=0.5, gt=0)
+    cancel_grace_s: float = Field(default=30.0, ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.token is None and not is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host} can be reached from other machines: set NAS_TOKEN (16 characters or more), "
+                "or listen on 127.0.0.1"
+            )
+        if self.lease_ttl_s < 4 * self.heartbeat_s:
+            raise ValueError(
+                f"lease_ttl_s must be at least four heartbeats of {self.heartbeat_s:g} s; got {self.lease_ttl_s:g}"
+            )
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """``data_dir`` as an absolute path."""
+        return self.data_dir.expanduser().absolute()
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL of the database."""
+        return self.database_url or f"sqlite:///{self.folder / 'nas.db'}"
+
+    @property
+    def artifacts_url(self) -> str:
+        """fsspec URL of the folder that holds artifacts."""
+        return self.artifacts or str(self.folder / "artifacts")
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Host names that requests may carry, in lower case."""
+        return frozenset(name.lower() for name in (*LOOPBACK_NAMES, self.host, *self.allowed_hosts))
+
+    def environment(self) -> dict[str, str]:
+        """This process's environment with these settings in it, for a child process."""
+        values = self.model_dump(mode="json", exclude_none=True, exclude={"token", "allowed_hosts"})
+        values["data_dir"] = str(self.folder)
+        return {**os.environ, **{f"NAS_{name.upper()}": str(value) for name, value in values.items()}}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server that listens on ``host``."""
+    if host in LOOPBACK_NAMES:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment; ``overrides`` that are not None win.
+
+    Raises SettingsError, which names each bad setting.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings.model_validate({**Settings().model_dump(), **given}) if given else Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors(include_input=False, include_url=False)
+        )
+        raise SettingsError(problems) from None

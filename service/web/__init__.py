@@ -1,0 +1,1 @@
+"""HTTP plumbing: bodies, problem documents, limits, conditional answers, event streams."""
