@@ -153,8 +153,8 @@ def _build(config: HybridConfig, values: Mapping[str, Value]) -> SubnetSpec:
         for b in range(cast(int, values[f"s{s}.depth"])):
             name = f"s{s}.b{b}"
             spec = _block(config, values, name, width)
-            if family not in (None, spec.family):
-                stitch = StitchSpec(cast(str, family), spec.family, width, width)
+            if family is not None and family != spec.family:
+                stitch = StitchSpec(family, spec.family, width, width)
                 layers.append(Layer(stitch_slot(name, stitch.source, stitch.target), stitch))
             layers.append(Layer(block_slot(name, spec.kind), spec))
             family = spec.family

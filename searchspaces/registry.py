@@ -39,7 +39,9 @@ CIFAR = HybridConfig(
 PRESETS = {"hybrid-tiny": TINY, "hybrid-cifar": CIFAR}
 RESOLUTIONS = range(8, 225)
 LARGE_IMAGE = 20  # from this resolution on, the stem halves the image
-_NAME = re.compile(r"(?P<preset>hybrid-[a-z]+)(?:-r(?P<resolutions>\d{1,3}(?:-\d{1,3}){0,7}))?")
+_NAME = re.compile(
+    r"(?P<preset>hybrid-[a-z]+)(?:-r(?P<resolutions>[1-9][0-9]{0,2}(?:-[1-9][0-9]{0,2}){0,7}))?"
+)
 
 
 @lru_cache(maxsize=64)

@@ -134,11 +134,12 @@ class SearchSpace:
         return self.arch(genes)
 
     def _option(self, choice: Choice, value: Value) -> int:
-        if value not in choice.values:
-            raise InvalidArchError(
-                f"{self.id}: {choice.name!r} must be one of {choice.values}; got {value!r}"
-            )
-        return choice.values.index(value)
+        for i, option in enumerate(choice.values):
+            if type(option) is type(value) and option == value:  # True == 1.0 == 1 in Python, not here
+                return i
+        raise InvalidArchError(
+            f"{self.id}: {choice.name!r} must be one of {choice.values}; got {value!r:.80}"
+        )
 
     def sample(self, rng: np.random.Generator) -> Arch:
         """A random arch: every *active choice* is uniform over its options, independently.
