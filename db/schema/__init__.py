@@ -1,0 +1,1 @@
+"""The tables as typed rows, their translation to records, and the job state machine."""
