@@ -1,0 +1,79 @@
+"""Studies and their trials."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from db.errors import InvalidCursorError
+from nas.types import Study, Trial
+from service.deps import Cursor, DeviceFilter, Limit, NameFilter, StoresDep
+from service.schemas.base import NAME_PATTERN
+from service.schemas.results import StudyAnswer, StudyPage, TrialAnswer, TrialPage
+
+router = APIRouter(prefix="/studies", tags=["studies"])
+StudyPath = Annotated[str, Path(pattern=NAME_PATTERN)]
+
+
+@router.get("", operation_id="listStudies", summary="List studies")
+def list_studies(
+    stores: StoresDep,
+    supernet: NameFilter = None,
+    device: DeviceFilter = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> StudyPage:
+    """Studies, perhaps of one supernet or device."""
+    page = stores.studies.list_studies(supernet=supernet, device=device, limit=limit, cursor=cursor)
+    return StudyPage(items=[_study(study) for study in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/{study_id}", operation_id="getStudy", summary="Get a study")
+def get_study(stores: StoresDep, study_id: StudyPath) -> StudyAnswer:
+    """One study."""
+    return _study(stores.studies.get_study(study_id))
+
+
+@router.get("/{study_id}/trials", operation_id="listTrials", summary="List a study's trials")
+def list_trials(
+    stores: StoresDep, study_id: StudyPath, limit: Limit = 100, cursor: Cursor = None
+) -> TrialPage:
+    """Trials by number."""
+    stores.studies.get_study(study_id)
+    first = 0 if cursor is None else _decode(cursor)
+    trials = [trial for trial in stores.studies.list_trials(study_id) if trial.number >= first]
+    following = _encode(trials[limit].number) if len(trials) > limit else None
+    return TrialPage(items=[_trial(trial) for trial in trials[:limit]], next_cursor=following)
+
+
+def _study(study: Study) -> StudyAnswer:
+    return StudyAnswer.model_validate(study)
+
+
+def _trial(trial: Trial) -> TrialAnswer:
+    evaluation = trial.evaluation
+    return TrialAnswer(
+        number=trial.number,
+        state=trial.state.value,
+        arch_key=evaluation.arch.key,
+        genes=list(evaluation.arch.genes),
+        values=dict(evaluation.values),
+        error=evaluation.error,
+    )
+
+
+def _encode(number: int) -> str:
+    return base64.urlsafe_b64encode(b"trial:%d" % number).decode()
+
+
+def _decode(cursor: str) -> int:
+    try:
+        kind, _, number = base64.b64decode(cursor.encode(), altchars=b"-_", validate=True).partition(b":")
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise InvalidCursorError("this cursor is not one of this list's") from error
+    if kind != b"trial" or not (number.isdigit() and len(number) <= 18):
+        raise InvalidCursorError("this cursor is not one of this list's")
+    return int(number)

@@ -1,0 +1,45 @@
+"""Stores: everything that the processes of the service keep, opened from one Settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from db.artifacts import ArtifactStore
+from db.devices import DeviceStore
+from db.jobs import JobStore
+from db.session import Database, Transactions
+from db.study_store import SqlStudyStore
+from db.supernets import SupernetStore
+from service.artifacts import ArtifactFiles
+from service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The stores of one database and the files of its artifacts."""
+
+    jobs: JobStore
+    supernets: SupernetStore
+    devices: DeviceStore
+    studies: SqlStudyStore
+    artifacts: ArtifactStore
+    files: ArtifactFiles
+
+
+def open_stores(database: Transactions, settings: Settings) -> Stores:
+    """All stores over ``database`` (for a runner: over one that is fenced by its job's epoch)."""
+    return Stores(
+        jobs=JobStore(database),
+        supernets=SupernetStore(database),
+        devices=DeviceStore(database),
+        studies=SqlStudyStore(database),
+        artifacts=ArtifactStore(database),
+        files=ArtifactFiles(settings.artifacts_url),
+    )
+
+
+def open_database(settings: Settings) -> Database:
+    """The migrated database of these settings; SQLite's file and folder are made when missing."""
+    database = Database(settings.database)
+    database.migrate()
+    return database
