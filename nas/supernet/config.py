@@ -24,14 +24,14 @@ class TrainConfig:
     batch_size: int = 128
     mode: Literal["sandwich", "multi"] = "multi"
     subnets: int = 4
-    lr: float = 2e-3
+    lr: float = 4e-3
     weight_decay: float = 0.02
     warmup_fraction: float = 0.1
     label_smoothing: float = 0.1
     ema_decay: float = 0.999
     grad_clip: float = 1.0
-    anchor_fraction: float = 0.25
-    stitch_init: Literal["least_squares", "identity"] = "least_squares"
+    anchor_fraction: float = 0.0
+    stitch_init: Literal["identity", "least_squares"] = "identity"
     augment: Literal["auto", "none", "affine", "crop-flip"] = "auto"
     amp: Literal["auto", "off", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -62,7 +62,7 @@ class TrainConfig:
             raise ConfigError(f"subnets must not exceed batch_size {self.batch_size}; got {self.subnets}")
         for name, allowed in (
             ("mode", ("sandwich", "multi")),
-            ("stitch_init", ("least_squares", "identity")),
+            ("stitch_init", ("identity", "least_squares")),
             ("augment", ("auto", "none", "affine", "crop-flip")),
             ("amp", ("auto", "off", "bf16")),
             ("device", ("auto", "cpu", "cuda")),
