@@ -186,7 +186,12 @@ def _scan(K: int, T: int, C: int, h: int, N: int) -> tuple[int, int, int]:
     project = 2 * N + h  # B, C and the step of each head
     macs = L * C * project + L * Q * N + L * Q * C
     activations = L * project + L * Q + L * C
-    alive = L * (C + project + h + Q + 2 * h * Q)  # two decay matrices per head, the input, the projections
+    copies = int(n > 1)  # of the input, regrouped into chunks
+    alive = max(
+        L * C + (L + C) * project,  # projecting: tokens, weights of B, C and step, the projections
+        L * (C + project + h + Q + 2 * h * Q),  # masking: input, projections, C B^T, two decay matrices
+        L * ((2 + copies) * C + project + h + h * Q),  # mixing: input, output, one decay matrix
+    )
     if n > 1:
         macs += 2 * L * N * C + n**2 * N * C
         activations += 2 * n * N * C + L * C
