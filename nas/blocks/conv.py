@@ -32,6 +32,9 @@ class ConvNorm(nn.Module):
 class Stem(nn.Module):
     """Images in [0, 1] to features: normalise by ``mean`` and ``std`` per channel, then convolve."""
 
+    mean: Tensor  # (in_channels, 1, 1)
+    std: Tensor
+
     def __init__(self, in_channels: int, width: int, stride: int, folded: bool = False) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(in_channels, 1, 1))
@@ -87,7 +90,7 @@ class ConvNeXt(nn.Module):
         return x + y.permute(0, 3, 1, 2)
 
 
-ConvSpecT = TypeVar("ConvSpecT", MBConvSpec, ConvNeXtSpec)
+ConvSpecT = TypeVar("ConvSpecT", bound=MBConvSpec | ConvNeXtSpec)
 
 
 class ElasticKernelBlock(ElasticBlock[ConvSpecT], Generic[ConvSpecT]):
@@ -107,9 +110,7 @@ class ElasticKernelBlock(ElasticBlock[ConvSpecT], Generic[ConvSpecT]):
         """As the base class, with the kernel transformed instead of cut at its corner."""
         full = self._tensors()
         wanted = shapes(self.plain(spec))
-        tensors = {
-            name: leading(full[name], shape) for name, shape in wanted.items() if name != self.weight
-        }
+        tensors = {name: leading(full[name], shape) for name, shape in wanted.items() if name != self.weight}
         tensors[self.weight] = self._kernel(full[self.weight][: wanted[self.weight][0]], spec.kernel)
         return tensors
 

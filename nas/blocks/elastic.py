@@ -30,9 +30,7 @@ class ElasticBlock(nn.Module, Generic[SpecT]):
     def slices(self, spec: SpecT) -> dict[str, Tensor]:
         """The tensors of ``plain(spec)``, as differentiable views of the shared ones."""
         full = self._tensors()
-        return {
-            name: leading(full[name], shape) for name, shape in shapes(self.plain(spec)).items()
-        }
+        return {name: leading(full[name], shape) for name, shape in shapes(self.plain(spec)).items()}
 
     def forward(self, x: Tensor, spec: SpecT) -> Tensor:
         """(B, C, H, W) to (B, C', H', W') with the sizes of ``spec``."""

@@ -46,11 +46,12 @@ def template(call: PlainCall, *, training: bool) -> nn.Module:
 
     ``functional_call`` swaps attributes while it runs, so each thread has its own instance.
     """
-    return _template(call, training, threading.get_ident())
+    return _template((call, training, threading.get_ident()))
 
 
 @lru_cache(maxsize=4096)
-def _template(call: PlainCall, training: bool, thread: int) -> nn.Module:
+def _template(key: tuple[PlainCall, bool, int]) -> nn.Module:
+    call, training, _ = key
     with torch.device("meta"):
         return call.build().train(training)
 

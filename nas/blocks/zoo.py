@@ -39,7 +39,11 @@ def plain_of(spec: LayerSpec, *, in_channels: int, n_classes: int) -> PlainCall:
             return plain_call(ConvNeXt, width=spec.width, kernel=spec.kernel, expansion=spec.expansion)
         case AttentionSpec():
             return plain_call(
-                Attention, width=spec.width, heads=spec.heads, head_dim=spec.head_dim, expansion=spec.expansion
+                Attention,
+                width=spec.width,
+                heads=spec.heads,
+                head_dim=spec.head_dim,
+                expansion=spec.expansion,
             )
         case SSMSpec():
             return plain_call(

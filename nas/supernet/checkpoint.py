@@ -45,7 +45,9 @@ def load_supernet(folder: Path) -> Supernet:
     try:
         supernet.load_state_dict(tensors)
     except RuntimeError as error:
-        raise CheckpointError(f"{folder / NAME}.json: not the tensors of {header['space']}: {error}") from error
+        raise CheckpointError(
+            f"{folder / NAME}.json: not the tensors of {header['space']}: {error}"
+        ) from error
     return supernet.eval()
 
 
@@ -72,7 +74,9 @@ def supernet_from_arrays(arrays: Mapping[str, NDArray[Any]], header: Mapping[str
     return supernet.eval().requires_grad_(False)
 
 
-def write_checkpoint(folder: Path, name: str, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
+def write_checkpoint(
+    folder: Path, name: str, tensors: Mapping[str, Tensor], header: Mapping[str, Any]
+) -> str:
     """Write ``name-DIGEST.safetensors``, then ``name.json`` that points to it. Returns the SHA-256."""
     folder.mkdir(parents=True, exist_ok=True)
     data = dump_tensors({key: value.detach().cpu().contiguous() for key, value in tensors.items()})

@@ -105,7 +105,9 @@ def fold(network: ExtractedSubnet) -> ExtractedSubnet:
     for layer in network.layers:
         module = network.body.get_submodule(layer.name)
         has_norm = any(isinstance(child, nn.BatchNorm2d) for child in module.modules())
-        calls.append((layer.name, plain_call(layer.cls, **layer.kwargs, **({"folded": True} if has_norm else {}))))
+        calls.append(
+            (layer.name, plain_call(layer.cls, **layer.kwargs, **({"folded": True} if has_norm else {})))
+        )
     folded = ExtractedSubnet(network.resolution, calls)
     for name, module in network.body.named_children():
         folded.body.get_submodule(name).load_state_dict(_folded_module(module).state_dict())

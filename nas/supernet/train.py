@@ -58,7 +58,7 @@ def train(
     config: TrainConfig,
     *,
     folder: Path,
-    report: Callable[[TrainProgress], None] = lambda progress: None,
+    report: Callable[[TrainProgress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> TrainResult:
     """Train on the training split and leave the averaged weights in ``folder`` (see checkpoint.py).
@@ -90,13 +90,9 @@ class _Run:
         self.steps = total_steps(len(self.labels), config)
         self.data_name, self.data_digest = data.name, data.digest
         self.state = TrainingState(self.supernet, config, data_digest=data.digest)
-        self.augmentation = (
-            augmentation_for(data.in_channels) if config.augment == "auto" else config.augment
-        )
+        self.augmentation = augmentation_for(data.in_channels) if config.augment == "auto" else config.augment
 
-    def train(
-        self, report: Callable[[TrainProgress], None], should_stop: Callable[[], bool]
-    ) -> TrainResult:
+    def train(self, report: Callable[[TrainProgress], None], should_stop: Callable[[], bool]) -> TrainResult:
         start = step = self.state.load(self.folder)
         anchor_steps = round(self.config.anchor_fraction * self.steps)
         began = saved = time.monotonic()
