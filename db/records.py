@@ -127,8 +127,8 @@ class FrontPoint:
     """
 
     study_id: str
-    supernet: str | None
-    device: str | None
+    supernet: str
+    device: str
     number: int  # of the trial
     arch: Arch
     subnet_id: str  # "SUPERNET:ARCHKEY"

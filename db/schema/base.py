@@ -57,8 +57,9 @@ def _sqlite_now(element: database_now, compiler: SQLCompiler, **options: Any) ->
 
 @compiles(database_now, "postgresql")
 def _postgresql_now(element: database_now, compiler: SQLCompiler, **options: Any) -> str:
+    # the statement's start, not clock_timestamp(): that one is volatile and would not use an index
     offset = compiler.process(element.clauses, **options)
-    return f"(CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) + {offset})"
+    return f"(CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS BIGINT) + {offset})"
 
 
 class Base(DeclarativeBase):

@@ -1,0 +1,141 @@
+"""Stored fronts: kept up by every finished trial, merged for questions, checked by recomputation."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, delete, func, select
+from sqlalchemy.orm import Session
+
+from db.records import FrontPoint
+from db.schema.study_rows import FrontMemberRow, StudyRow, TrialRow, TrialValueRow
+from db.schema.trials import ON_FRONT, load_trials
+from nas.pareto import cost_matrix, front_mask, is_feasible
+from nas.types import Evaluation, Study, TrialState
+from searchspaces.space import Arch
+
+LATENCY_MS = func.coalesce(FrontMemberRow.measured_latency_ms, FrontMemberRow.predicted_latency_ms)
+TRIAL_OF_MEMBER = and_(FrontMemberRow.study_id == TrialRow.study_id, FrontMemberRow.number == TrialRow.number)
+STUDY_OF_MEMBER = StudyRow.id == FrontMemberRow.study_id
+VALUE_OF_MEMBER = and_(
+    TrialValueRow.study_id == FrontMemberRow.study_id, TrialValueRow.number == FrontMemberRow.number
+)
+
+
+def admit(session: Session, study: Study, number: int, evaluation: Evaluation) -> None:
+    """Bring the study's front up to date with a trial that completes in this transaction.
+
+    The caller has locked the study, so no two trials of it are admitted at once. Members that the
+    trial dominates leave; equal costs stay side by side, as in ``nas.pareto``.
+    """
+    if not is_feasible(evaluation, study.constraints):
+        return
+    members = load_trials(session, study, ON_FRONT)
+    costs = cost_matrix([trial.evaluation for trial in members], study.objectives)
+    cost = cost_matrix([evaluation], study.objectives)[0]
+    if ((costs <= cost).all(axis=1) & (costs < cost).any(axis=1)).any():
+        return
+    dominated = (cost <= costs).all(axis=1) & (cost < costs).any(axis=1)
+    leaving = [trial.number for trial, gone in zip(members, dominated, strict=True) if gone]
+    if leaving:
+        condition = and_(FrontMemberRow.study_id == study.id, FrontMemberRow.number.in_(leaving))
+        session.execute(delete(FrontMemberRow).where(condition))
+    values = evaluation.values
+    member = FrontMemberRow(
+        study_id=study.id,
+        number=number,
+        top1=values.get("top1"),
+        predicted_latency_ms=values.get("latency_ms"),
+        latency_low_ms=values.get("latency_low_ms"),
+        latency_high_ms=values.get("latency_high_ms"),
+    )
+    session.add(member)
+    session.flush()
+
+
+def is_stored_front_right(session: Session, study: Study) -> bool:
+    """Whether the stored front is the one that all complete trials of the study give."""
+    trials = load_trials(session, study, TrialRow.state == TrialState.COMPLETE.value)
+    mask = front_mask([trial.evaluation for trial in trials], study.objectives, study.constraints)
+    belonging = [trial.number for trial, keep in zip(trials, mask, strict=True) if keep]
+    stored = select(FrontMemberRow.number).where(FrontMemberRow.study_id == study.id)
+    return belonging == list(session.scalars(stored.order_by(FrontMemberRow.number)))
+
+
+def front_points(session: Session, conditions: Sequence[ColumnElement[bool]]) -> list[FrontPoint]:
+    """Members of stored fronts that have a supernet, a device, a top1 and a latency, in no order.
+
+    ``conditions`` are on StudyRow, TrialRow, FrontMemberRow and LATENCY_MS.
+    """
+    usable = (
+        StudyRow.supernet.is_not(None),
+        StudyRow.device.is_not(None),
+        FrontMemberRow.top1.is_not(None),
+        LATENCY_MS.is_not(None),
+        *conditions,
+    )
+    value_columns = (TrialValueRow.study_id, TrialValueRow.number, TrialValueRow.metric, TrialValueRow.value)
+    of_members = select(*value_columns).join(FrontMemberRow, VALUE_OF_MEMBER)
+    of_members = of_members.join(TrialRow, TRIAL_OF_MEMBER).join(StudyRow, STUDY_OF_MEMBER).where(*usable)
+    values: defaultdict[tuple[str, int], dict[str, float]] = defaultdict(dict)
+    for row in session.execute(of_members):
+        values[row.study_id, row.number][row.metric] = row.value
+    columns = (FrontMemberRow, StudyRow.supernet, StudyRow.device, StudyRow.space, TrialRow.genes)
+    members = select(*columns).join(TrialRow, TRIAL_OF_MEMBER).join(StudyRow, STUDY_OF_MEMBER)
+    return [
+        _point(row, values[row.FrontMemberRow.study_id, row.FrontMemberRow.number])
+        for row in session.execute(members.where(*usable))
+    ]
+
+
+def nondominated_union(points: Iterable[FrontPoint]) -> list[FrontPoint]:
+    """Of each (supernet, device) the points that no other one dominates in top1 and latency, by latency.
+
+    An arch that several studies found counts once: a measured point before a predicted one, then
+    the one of the study that was named later. Points with equal top1 and latency all stay.
+    """
+    archs: dict[tuple[str, str, str], FrontPoint] = {}
+    for point in sorted(points, key=lambda p: (p.latency_source == "measured", p.study_id, p.number)):
+        archs[point.supernet, point.device, point.arch.key] = point
+    kept: list[FrontPoint] = []
+    best: dict[tuple[str, str], FrontPoint] = {}
+    for point in sorted(archs.values(), key=_by_latency):
+        group = point.supernet, point.device
+        leader = best.get(group)
+        if leader is None or point.top1 > leader.top1:
+            best[group] = leader = point
+        if (point.top1, point.latency_ms) == (leader.top1, leader.latency_ms):
+            kept.append(point)
+    return kept
+
+
+def _by_latency(point: FrontPoint) -> tuple[float, float, str, str, str]:
+    return point.latency_ms, -point.top1, point.supernet, point.device, point.arch.key
+
+
+def _point(row: Row[Any], values: dict[str, float]) -> FrontPoint:
+    member: FrontMemberRow = row.FrontMemberRow
+    arch = Arch(row.space, tuple(row.genes))
+    measured = member.measured_latency_ms
+    latency_ms = member.predicted_latency_ms if measured is None else measured
+    assert member.top1 is not None  # the query admits no others
+    assert latency_ms is not None
+    return FrontPoint(
+        study_id=member.study_id,
+        supernet=row.supernet,
+        device=row.device,
+        number=member.number,
+        arch=arch,
+        subnet_id=f"{row.supernet}:{arch.key}",
+        top1=member.top1,
+        latency_ms=latency_ms,
+        latency_source="predicted" if measured is None else "measured",
+        predicted_latency_ms=member.predicted_latency_ms,
+        latency_low_ms=member.latency_low_ms,
+        latency_high_ms=member.latency_high_ms,
+        measured_latency_ms=measured,
+        test_top1=member.test_top1,
+        values=values,
+    )
