@@ -61,7 +61,7 @@ def top1(network: ExtractedSubnet, images: Tensor, labels: Tensor) -> float:
     return correct / len(labels)
 
 
-def calibration_images(split: Split, *, n: int = 512, seed: int = 0) -> list[Tensor]:
+def calibration_images(split: Split, *, n: int = 256, seed: int = 0) -> list[Tensor]:
     """Batches of float images drawn from the training split without replacement."""
     rng = np.random.default_rng([seed, 5])
     chosen = rng.choice(len(split.labels), min(n, len(split.labels)), replace=False)

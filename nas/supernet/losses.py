@@ -24,11 +24,11 @@ def sandwich_backward(
     """
     logits = supernet(resize(images, subnets[0].resolution), subnets[0])
     loss = F.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     soft = logits.detach().float().softmax(1)
     for subnet in subnets[1:]:
         logits = supernet(resize(images, subnet.resolution), subnet)
-        F.cross_entropy(logits.float(), soft).backward()  # type: ignore[no-untyped-call]
+        F.cross_entropy(logits.float(), soft).backward()
     return float(loss.detach())
 
 
@@ -47,5 +47,5 @@ def multi_backward(
         loss = F.cross_entropy(logits.float(), target, label_smoothing=config.label_smoothing)
         losses.append(loss * (len(part) / len(images)))
     total = torch.stack(losses).sum()
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     return float(total.detach())
