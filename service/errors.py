@@ -63,6 +63,7 @@ STATUS: Mapping[type[NasError], int] = {
     spaces.UnknownSpaceError: 404,
     predictors.NotFittedError: 409,
     predictors.DeviceMismatchError: 409,
+    predictors.MeasurementStoppedError: 409,
     predictors.UnstableMeasurementError: 409,
     predictors.UnknownRuntimeError: 422,
     predictors.UnsupportedModelError: 422,

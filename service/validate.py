@@ -17,8 +17,8 @@ from db.errors import (
 )
 from db.records import JobKind, JobState, SupernetRecord
 from nas.data.load import SOURCES
-from nas.errors import ConfigError, StudyNotFoundError, UnknownSearcherError
-from nas.search.registry import get_searcher
+from nas.errors import ConfigError, StudyNotFoundError
+from nas.search.registry import SEARCHERS
 from nas.supernet.config import TrainConfig
 from predictors.device import local_name
 from searchspaces.cost import cost
@@ -129,10 +129,8 @@ def _search(job: SearchJob, stores: Stores) -> Iterator[FieldError]:
     metrics = [objective.metric for objective in job.objectives]
     if len(set(metrics)) != len(metrics):
         yield FieldError("#/objectives", "a metric is named twice")
-    try:
-        get_searcher(job.searcher)
-    except UnknownSearcherError as error:
-        yield FieldError("#/searcher", str(error))
+    if job.searcher not in SEARCHERS:
+        yield FieldError("#/searcher", f"no searcher of this name; there are {', '.join(SEARCHERS)}")
     unknown = list(_supernet(job.supernet, stores))
     yield from unknown
     device = resolve_device(job.device)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from nas.search.registry import searcher_names
+from nas.search.registry import SEARCHERS
 from searchspaces.registry import PRESETS, get_space
 from searchspaces.space import Choice, SearchSpace
 from service.schemas.results import ChoiceAnswer, SearcherList, SpaceAnswer, SpaceList, SpaceSummary
@@ -30,7 +30,7 @@ def read_space(name: Annotated[str, Path(min_length=1, max_length=100)]) -> Spac
 @router.get("/searchers", operation_id="listSearchers", summary="List searchers")
 def list_searchers() -> SearcherList:
     """Names that a search job accepts."""
-    return SearcherList(items=list(searcher_names()))
+    return SearcherList(items=list(SEARCHERS))
 
 
 def _summary(space: SearchSpace) -> SpaceSummary:

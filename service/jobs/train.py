@@ -1,0 +1,132 @@
+"""Train a supernet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+
+from db.records import Job, SupernetRecord
+from nas.data.load import ImageData, load_data
+from nas.evaluate.accuracy import calibration_images, top1
+from nas.supernet.checkpoint import save_supernet
+from nas.supernet.config import TrainConfig
+from nas.supernet.extract import calibrate, extract_subnet, fold
+from nas.supernet.resize import to_float
+from nas.supernet.supernet import Supernet
+from nas.supernet.train import TrainProgress, TrainResult, train
+from searchspaces.registry import LARGE_IMAGE, get_space
+from searchspaces.space import SearchSpace
+from service.errors import JobStoppedError
+from service.jobs.context import JobContext
+
+
+def run(job: Job, context: JobContext) -> Mapping[str, Any]:
+    """Train on the payload's data and store the supernet; continues where an earlier runner was stopped.
+
+    Raises DataError, ConfigError, UnknownSpaceError; JobStoppedError when asked to stop.
+    """
+    payload = job.payload
+    data = load_data(
+        payload["data"],
+        seed=payload["seed"],
+        report=lambda what, done, total: context.report(what, done, total),
+    )
+    context.check_stop()
+    space = get_space(payload["space"] or default_space(data.resolution, data.in_channels))
+    mean, std = channel_statistics(data)
+    config = TrainConfig(**payload["config"], seed=payload["seed"])
+    torch.manual_seed(config.seed)
+    supernet = Supernet(space, n_classes=data.n_classes, in_channels=data.in_channels, mean=mean, std=std)
+    folder = context.settings.folder / "supernets" / f"{payload['supernet']}-{job.id}"
+    result = train(
+        supernet,
+        data,
+        config,
+        folder=folder,
+        report=lambda progress: _report(context, progress),
+        should_stop=context.should_stop,
+    )
+    if not result.completed:
+        raise JobStoppedError(f"stopped at step {result.step} of {result.steps}")
+    supernet.cpu().eval()
+    metrics = {**extreme_accuracies(supernet, data, config.seed), "images_per_s": result.images_per_s}
+    digest = save_supernet(folder, supernet, info=_info(job, data, result))
+    record = SupernetRecord(
+        name=payload["supernet"],
+        space=space.id,
+        data=payload["data"],
+        n_classes=data.n_classes,
+        in_channels=data.in_channels,
+        resolution=data.resolution,
+        folder=str(folder),
+        digest=digest,
+        metrics=metrics,
+        job_id=job.id,
+        created_at=datetime.now(UTC),
+    )
+    context.stores.supernets.put(record)
+    return {"supernet": record.name, "space": space.id, "steps": result.steps, "metrics": metrics}
+
+
+def default_space(resolution: int, in_channels: int) -> str:
+    """The space for images of this side length in pixels: ``hybrid-tiny`` for grey ones, else ``hybrid-cifar``.
+
+    The presets' own resolutions are kept where they suit; other sizes get three of their own,
+    down to three quarters of the image.
+    """
+    preset, native = ("hybrid-tiny", 8) if in_channels == 1 else ("hybrid-cifar", 32)
+    if resolution == native or (in_channels == 1 and resolution < LARGE_IMAGE):
+        return preset
+    sizes = sorted({max(8, round(resolution * share / 4) * 4) for share in (0.72, 0.86, 1.0)})
+    return f"{preset}-r" + "-".join(map(str, sizes))
+
+
+def channel_statistics(data: ImageData) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel of the training images in [0, 1]."""
+    images = data.train.images.astype(np.float32) / 255
+    mean, std = images.mean(axis=(0, 2, 3)), images.std(axis=(0, 2, 3))
+    return mean.tolist(), np.maximum(std, 1e-3).tolist()
+
+
+def extreme_accuracies(supernet: Supernet, data: ImageData, seed: int) -> dict[str, float]:
+    """Validation top-1 of the largest and the smallest subnet, as they would be extracted."""
+    images = to_float(torch.from_numpy(data.val.images))
+    labels = torch.from_numpy(data.val.labels)
+    calibration = calibration_images(data.train, seed=seed)
+    metrics = {}
+    for name, largest in (("top1_largest", True), ("top1_smallest", False)):
+        network = extract_subnet(supernet, _decoded(supernet.space, largest=largest))
+        calibrate(network, calibration)
+        metrics[name] = top1(fold(network), images, labels)
+    return metrics
+
+
+def _decoded(space: SearchSpace, *, largest: bool) -> Any:
+    return space.decode(space.extreme(largest=largest))
+
+
+def _info(job: Job, data: ImageData, result: TrainResult) -> dict[str, Any]:
+    return {
+        "job": job.id,
+        "data": job.payload["data"],
+        "data_digest": data.digest,
+        "classes": list(data.classes),
+        "config": dict(job.payload["config"]),
+        "seed": job.payload["seed"],
+        "steps": result.steps,
+    }
+
+
+def _report(context: JobContext, progress: TrainProgress) -> None:
+    context.report(
+        f"train ({progress.phase})",
+        progress.step,
+        progress.steps,
+        loss=round(progress.loss, 4),
+        images_per_s=round(progress.images_per_s, 1),
+        eta_s=round(progress.eta_s, 1),
+    )
