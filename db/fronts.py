@@ -16,7 +16,7 @@ from nas.pareto import cost_matrix, front_mask, is_feasible
 from nas.types import Evaluation, Study, TrialState
 from searchspaces.space import Arch
 
-LATENCY_MS = func.coalesce(FrontMemberRow.measured_latency_ms, FrontMemberRow.predicted_latency_ms)
+effective_latency = func.coalesce(FrontMemberRow.measured_latency_ms, FrontMemberRow.predicted_latency_ms)
 TRIAL_OF_MEMBER = and_(FrontMemberRow.study_id == TrialRow.study_id, FrontMemberRow.number == TrialRow.number)
 STUDY_OF_MEMBER = StudyRow.id == FrontMemberRow.study_id
 VALUE_OF_MEMBER = and_(
@@ -67,13 +67,13 @@ def is_stored_front_right(session: Session, study: Study) -> bool:
 def front_points(session: Session, conditions: Sequence[ColumnElement[bool]]) -> list[FrontPoint]:
     """Members of stored fronts that have a supernet, a device, a top1 and a latency, in no order.
 
-    ``conditions`` are on StudyRow, TrialRow, FrontMemberRow and LATENCY_MS.
+    ``conditions`` are on StudyRow, TrialRow, FrontMemberRow and effective_latency.
     """
     usable = (
         StudyRow.supernet.is_not(None),
         StudyRow.device.is_not(None),
         FrontMemberRow.top1.is_not(None),
-        LATENCY_MS.is_not(None),
+        effective_latency.is_not(None),
         *conditions,
     )
     value_columns = (TrialValueRow.study_id, TrialValueRow.number, TrialValueRow.metric, TrialValueRow.value)

@@ -12,7 +12,7 @@ from db.backend.checks import check_finite, check_integer, check_positive, check
 from db.backend.cursor import Keyset
 from db.backend.upsert import insert_new
 from db.errors import InvalidRecordError, SubnetNotFoundError
-from db.fronts import LATENCY_MS, admit, front_points, is_stored_front_right, nondominated_union
+from db.fronts import admit, effective_latency, front_points, is_stored_front_right, nondominated_union
 from db.records import FrontPoint, Page
 from db.schema.base import database_now
 from db.schema.convert import study_columns, study_of
@@ -184,8 +184,7 @@ class SqlStudyStore:
         """
         conditions = _of(supernet, device, study)
         if max_latency_ms is not None:
-            limit_ms = check_finite("max_latency_ms", max_latency_ms)
-            conditions.append(LATENCY_MS <= limit_ms)
+            conditions.append(effective_latency <= check_finite("max_latency_ms", max_latency_ms))
         if min_top1 is not None:
             conditions.append(FrontMemberRow.top1 >= check_finite("min_top1", min_top1))
         with self._database.read() as session:
