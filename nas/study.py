@@ -1,0 +1,245 @@
+"""run_study: the only search loop. Ask, evaluate, store, tell; resumable after every step.
+
+The archs of a study depend on its settings and on the values of its evaluations, never on
+timing: trials are asked in batches, a batch is stored in one step before any of it runs, and
+it is told in the order of its numbers once all of it is finished. Batch i therefore holds the
+numbers [i * batch_size, (i + 1) * batch_size), and a short batch before the budget means that
+the space is exhausted; nothing but the trials needs to be kept to go on after a crash.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+
+from nas.errors import ConfigError, EvaluatorError, InfeasibleError
+from nas.evaluate.evaluator import EvaluationPool
+from nas.pareto import cost_matrix, hypervolume, pareto_front, reference_costs
+from nas.search.searcher import Searcher
+from nas.store import StudyStore
+from nas.types import Constraint, Evaluation, Study, Trial, TrialState
+from searchspaces.space import Arch
+
+CHUNKS_PER_SLOT = 2  # per batch: enough to even out slow chunks, few enough for a prefix-sharing evaluator
+
+
+@dataclass(frozen=True, slots=True)
+class StudyProgress:
+    """How far a study is; ``n_trials`` counts finished trials, ``n_failed`` the failed among them."""
+
+    n_trials: int
+    n_failed: int
+    budget: int
+    front_size: int
+    hypervolume: float
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """How a study ended: its budget spent, its space ``exhausted`` before, or ``stopped`` by the caller."""
+
+    n_trials: int
+    n_failed: int
+    exhausted: bool
+    stopped: bool
+    hypervolumes: tuple[tuple[int, float], ...]  # (trials told, hypervolume of the front then), one per batch
+
+
+def run_study(
+    study: Study,
+    searcher: Searcher,
+    pool: EvaluationPool,
+    store: StudyStore,
+    *,
+    report: Callable[[StudyProgress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> StudyResult:
+    """Run a study to its budget, from wherever the store says it is.
+
+    ``searcher`` has an empty history: what the store holds is told to it first. ``report`` is
+    called whenever a chunk of evaluations is stored. When ``should_stop`` returns True the chunks
+    in flight are still awaited and stored, then the call returns.
+
+    Raises ConfigError for settings out of range, EvaluatorError when the evaluator breaks its
+    contract or fails on every arch, and InfeasibleError when no evaluated arch satisfies the
+    constraints; the message names them and the closest value found.
+    """
+    _check(study)
+    store.create_study(study)
+    stored = store.list_trials(study.id)
+    run = _Run(study, pool, store, report or (lambda _: None), should_stop or (lambda: False))
+    exhausted = stopped = False
+    number = 0
+    while number < study.budget and not exhausted:
+        size = min(study.batch_size, study.budget - number)
+        batch = stored[number : number + size]
+        if not batch:
+            if stopped := run.should_stop():
+                break
+            batch = store.start_trials(study.id, _ask(searcher, size))
+        evaluations = run.finish(batch)
+        if evaluations is None:
+            stopped = True
+            break
+        searcher.tell(evaluations)
+        number += len(batch)
+        exhausted = len(batch) < size
+        if batch:
+            run.mark(number)
+    if not stopped:
+        run.check_outcome()
+    return StudyResult(run.n_trials, run.n_failed, exhausted, stopped, tuple(run.hypervolumes))
+
+
+@dataclass(slots=True)
+class _Run:
+    """The evaluations of one call of run_study, and what is known of the front."""
+
+    study: Study
+    pool: EvaluationPool
+    store: StudyStore
+    report: Callable[[StudyProgress], None]
+    should_stop: Callable[[], bool]
+    evaluations: list[Evaluation] = field(default_factory=list)
+    front: list[Evaluation] = field(default_factory=list)
+    hypervolumes: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def n_trials(self) -> int:
+        return len(self.evaluations)
+
+    @property
+    def n_failed(self) -> int:
+        return sum(evaluation.error is not None for evaluation in self.evaluations)
+
+    def finish(self, batch: Sequence[Trial]) -> list[Evaluation] | None:
+        """Evaluate what of the batch still runs; its evaluations by number, or None if stopped before."""
+        finished = {t.number: t.evaluation for t in batch if t.state is not TrialState.RUNNING}
+        self._add(list(finished.values()))
+        running = [trial for trial in batch if trial.state is TrialState.RUNNING]
+        chunks = deque(_split(running, self.pool.capacity * CHUNKS_PER_SLOT))
+        in_flight: dict[Future[list[Evaluation]], list[Trial]] = {}
+        while chunks or in_flight:
+            while chunks and len(in_flight) < self.pool.capacity and not self.should_stop():
+                chunk = chunks.popleft()
+                in_flight[self.pool.submit([trial.evaluation.arch for trial in chunk])] = chunk
+            if not in_flight:
+                return None
+            done = wait(in_flight, return_when=FIRST_COMPLETED).done
+            for future in sorted(done, key=lambda f: in_flight[f][0].number):
+                finished |= self._store(in_flight.pop(future), future.result())
+        return [finished[trial.number] for trial in batch]
+
+    def _store(self, chunk: Sequence[Trial], results: Sequence[Evaluation]) -> dict[int, Evaluation]:
+        if [result.arch for result in results] != [trial.evaluation.arch for trial in chunk]:
+            raise EvaluatorError(
+                f"the evaluator returned {len(results)} evaluations for {len(chunk)} archs, "
+                "or returned them in another order"
+            )
+        stored = {
+            trial.number: self.store.finish_trial(
+                self.study.id, trial.number, _sound(self.study, result)
+            ).evaluation
+            for trial, result in zip(chunk, results, strict=True)
+        }
+        self._add(list(stored.values()))
+        return stored
+
+    def _add(self, evaluations: Sequence[Evaluation]) -> None:
+        if not evaluations:
+            return
+        self.evaluations.extend(evaluations)
+        self.front = pareto_front([*self.front, *evaluations], self.study.objectives, self.study.constraints)
+        self.report(
+            StudyProgress(
+                self.n_trials, self.n_failed, self.study.budget, len(self.front), self._hypervolume()
+            )
+        )
+
+    def _hypervolume(self) -> float:
+        objectives = self.study.objectives
+        return hypervolume(cost_matrix(self.front, objectives), reference_costs(objectives))
+
+    def mark(self, number: int) -> None:
+        """Note the hypervolume after the first ``number`` trials."""
+        self.hypervolumes.append((number, self._hypervolume()))
+
+    def check_outcome(self) -> None:
+        """Raise when the study has nothing to show, and say why."""
+        complete = [e for e in self.evaluations if e.error is None]
+        if self.evaluations and not complete:
+            raise EvaluatorError(
+                f"all {self.n_trials} trials of study {self.study.id!r} failed; "
+                f"the first with: {self.evaluations[0].error}"
+            )
+        if complete and not self.front:
+            raise InfeasibleError(_infeasible_message(self.study, complete))
+
+
+def _ask(searcher: Searcher, size: int) -> list[Arch]:
+    """``size`` archs, or fewer only if the searcher has no more at all."""
+    archs: list[Arch] = []
+    while len(archs) < size and (more := searcher.ask(size - len(archs), pending=archs)):
+        archs.extend(more)
+    return archs
+
+
+def _split(trials: Sequence[Trial], n_chunks: int) -> list[list[Trial]]:
+    size = max(1, math.ceil(len(trials) / n_chunks))
+    return [list(trials[i : i + size]) for i in range(0, len(trials), size)]
+
+
+def _sound(study: Study, evaluation: Evaluation) -> Evaluation:
+    """The evaluation, as an error if a value is not finite; a missing metric is the evaluator's fault."""
+    if evaluation.error is not None:
+        return evaluation
+    needed = {o.metric for o in study.objectives} | {c.metric for c in study.constraints}
+    if missing := sorted(needed - set(evaluation.values)):
+        raise EvaluatorError(f"study {study.id!r} needs {missing[0]!r}, which the evaluator does not give")
+    for metric, value in evaluation.values.items():
+        if not math.isfinite(value):
+            return Evaluation(evaluation.arch, error=f"{metric} is not finite: {value}")
+    return evaluation
+
+
+def _check(study: Study) -> None:
+    for name, value in (("budget", study.budget), ("batch_size", study.batch_size)):
+        if value < 1:
+            raise ConfigError(f"{name} of study {study.id!r} must be at least 1; got {value}")
+    if study.seed < 0:
+        raise ConfigError(f"seed of study {study.id!r} must not be negative; got {study.seed}")
+    metrics = [objective.metric for objective in study.objectives]
+    if not metrics or len(set(metrics)) < len(metrics):
+        raise ConfigError(
+            f"objectives of study {study.id!r} must be one or more distinct metrics; got {metrics}"
+        )
+    for objective in study.objectives:
+        if not math.isfinite(objective.reference):
+            raise ConfigError(f"reference of {objective.metric!r} must be finite; got {objective.reference}")
+
+
+def _infeasible_message(study: Study, complete: Sequence[Evaluation]) -> str:
+    """Name the constraints that no arch satisfies or, if each is satisfied by some arch, all of them."""
+    parts: dict[Constraint, str] = {}
+    unmet: list[Constraint] = []
+    for constraint in study.constraints:
+        values = [evaluation.values[constraint.metric] for evaluation in complete]
+        closest = min(values, key=constraint.violation)
+        parts[constraint] = f"{_bounds(constraint)} (closest found: {closest:g})"
+        if constraint.violation(closest) > 0:
+            unmet.append(constraint)
+    named = unmet or list(study.constraints)
+    together = "" if unmet else " together"
+    return (
+        f"none of {len(complete)} evaluated archs of study {study.id!r} satisfies{together} "
+        + " and ".join(parts[constraint] for constraint in named)
+    )
+
+
+def _bounds(constraint: Constraint) -> str:
+    low = "" if constraint.minimum is None else f"{constraint.minimum:g} <= "
+    high = "" if constraint.maximum is None else f" <= {constraint.maximum:g}"
+    return f"{low}{constraint.metric}{high}"
