@@ -91,6 +91,12 @@ class JobStore:
         with self._database.read() as session:
             return job_of(find(session, job_id))
 
+    def find_by_key(self, idempotency_key: str) -> Job | None:
+        """The job that was submitted with this key, if any."""
+        with self._database.read() as session:
+            row = session.scalar(select(JobRow).where(JobRow.idempotency_key == idempotency_key))
+            return None if row is None else job_of(row)
+
     def list(
         self,
         *,
@@ -186,17 +192,22 @@ class JobStore:
         """Confirm that the runner stopped as asked. Raises like ``succeed``, and when nobody asked."""
         return self._finish(job_id, epoch, JobAction.STOP, None)
 
-    def release(self, job_id: str, epoch: int, *, error: str, delay_s: float = 0.0) -> Job:
+    def release(
+        self, job_id: str, epoch: int, *, error: str, delay_s: float = 0.0, counts: bool = True
+    ) -> Job:
         """Give the job back after a failure that is not the job's own (lost runner, out of memory).
 
         It becomes pending, not to be claimed for ``delay_s`` seconds; failed with ``error`` after its
-        third attempt; cancelled if that was asked for. Raises like ``succeed``.
+        third attempt; cancelled if that was asked for. ``counts`` False takes the attempt off the
+        count: the worker was told to stop, nothing went wrong. Raises like ``succeed``.
         """
         message = clean_text(error)
 
         def work(session: Session) -> Job:
             row = find(session, job_id, lock=True)
             check_epoch(row, epoch)
+            if not counts:
+                row = change(session, row, attempts=row.attempts - 1)
             return job_of(lose(session, row, message, delay_s))
 
         return self._database.run_write(work)
