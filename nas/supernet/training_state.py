@@ -42,7 +42,7 @@ class TrainingState:
             }
             for decay in (True, False)
         ]
-        self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99))
+        self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99), fused=True)
 
     def update(self, lr: float) -> None:
         """One optimiser step from the gradients at hand, which are cleared, and one of the average."""

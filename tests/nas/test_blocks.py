@@ -32,7 +32,11 @@ CASES: list[tuple[LayerSpec, list[LayerSpec], int]] = [
     (MBConvSpec(24, 7, 4), [MBConvSpec(24, 7, 4), MBConvSpec(16, 5, 3), MBConvSpec(8, 3, 2)], 24),
     (ConvNeXtSpec(24, 7, 4), [ConvNeXtSpec(24, 7, 4), ConvNeXtSpec(16, 3, 2)], 24),
     (AttentionSpec(24, 4, 8, 4), [AttentionSpec(24, 4, 8, 4), AttentionSpec(16, 1, 8, 2)], 24),
-    (SSMSpec(24, 8, 16, 4, 4), [SSMSpec(24, 8, 16, 4, 4), SSMSpec(16, 8, 4, 2, 3), SSMSpec(8, 8, 8, 1, 2)], 24),
+    (
+        SSMSpec(24, 8, 16, 4, 4),
+        [SSMSpec(24, 8, 16, 4, 4), SSMSpec(16, 8, 4, 2, 3), SSMSpec(8, 8, 8, 1, 2)],
+        24,
+    ),
     (HeadSpec(24), [HeadSpec(24), HeadSpec(16)], 24),
 ]
 PAIRS = [(bounds, spec, channels) for bounds, specs, channels in CASES for spec in specs]

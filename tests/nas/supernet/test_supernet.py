@@ -62,7 +62,9 @@ def test_extracted_subnet_equals_supernet_path_over_every_stitch(supernet):
     with torch.no_grad():
         for subnet in all_stitch_pairs():
             x = images_for(subnet, 2)
-            torch.testing.assert_close(extract_subnet(supernet, subnet)(x), supernet(x, subnet), rtol=0, atol=1e-5)
+            torch.testing.assert_close(
+                extract_subnet(supernet, subnet)(x), supernet(x, subnet), rtol=0, atol=1e-5
+            )
 
 
 @pytest.mark.parametrize("subnet", some_subnets(6), ids=lambda s: f"{len(s.layers)}layers-{s.resolution}px")

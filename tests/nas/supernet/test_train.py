@@ -11,7 +11,13 @@ from nas.data.load import ImageData, load_data
 from nas.errors import CheckpointError, ConfigError
 from nas.evaluate.accuracy import SupernetEvaluator, calibration_images
 from nas.supernet.augment import augment
-from nas.supernet.checkpoint import load_supernet, save_supernet, supernet_arrays, supernet_from_arrays, supernet_header
+from nas.supernet.checkpoint import (
+    load_supernet,
+    save_supernet,
+    supernet_arrays,
+    supernet_from_arrays,
+    supernet_header,
+)
 from nas.supernet.config import TrainConfig
 from nas.supernet.sampling import sample_subnets
 from nas.supernet.supernet import Supernet

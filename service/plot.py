@@ -1,0 +1,73 @@
+"""Pareto fronts as charts: one Vega-Lite specification for HTML, PNG and notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from db.records import FrontPoint
+
+WIDTH, HEIGHT = 640, 400
+
+
+def front_chart(points: Sequence[FrontPoint], *, title: str) -> dict[str, Any]:
+    """Vega-Lite specification of accuracy over latency, one colour a study, intervals as rules."""
+    rows = [
+        {
+            "study": point.study_id,
+            "subnet": point.subnet_id,
+            "top1": point.top1,
+            "test_top1": point.test_top1,
+            "latency_ms": point.latency_ms,
+            "source": point.latency_source,
+            "low": point.latency_low_ms,
+            "high": point.latency_high_ms,
+        }
+        for point in points
+    ]
+    latency = {"field": "latency_ms", "type": "quantitative", "title": "latency (ms)"}
+    accuracy = {
+        "field": "top1",
+        "type": "quantitative",
+        "title": "validation top-1",
+        "scale": {"zero": False},
+        "axis": {"format": ".1%"},
+    }
+    colour = {"field": "study", "type": "nominal", "title": "study"}
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "title": title,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "data": {"values": rows},
+        "encoding": {"y": accuracy, "color": colour},
+        "layer": [
+            {
+                "mark": {"type": "line", "interpolate": "step-after", "opacity": 0.5},
+                "encoding": {"x": latency},
+            },
+            {
+                "mark": {"type": "rule", "opacity": 0.35},
+                "encoding": {"x": {"field": "low", "type": "quantitative"}, "x2": {"field": "high"}},
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 70, "tooltip": {"content": "data"}},
+                "encoding": {"x": latency, "shape": {"field": "source", "title": "latency is"}},
+            },
+        ],
+    }
+
+
+def write_html(chart: dict[str, Any], path: Path) -> None:
+    """A page that needs no network: the chart's library is inside it."""
+    import vl_convert
+
+    path.write_text(vl_convert.vegalite_to_html(chart, bundle=True))
+
+
+def write_png(chart: dict[str, Any], path: Path) -> None:
+    """The chart at twice the pixels of its size."""
+    import vl_convert
+
+    path.write_bytes(vl_convert.vegalite_to_png(chart, scale=2))
