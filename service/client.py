@@ -234,9 +234,7 @@ class Client:
         return document
 
     def _unreachable(self, error: Exception) -> ProblemError:
-        return ProblemError(
-            0, "No answer", f"from {self.url} ({error}); start a server with `nas serve`", {}
-        )
+        return ProblemError(0, "No answer", f"from {self.url} ({error}); start a server with `nas serve`", {})
 
 
 def parse_events(lines: Iterator[str]) -> Iterator[Event]:

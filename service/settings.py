@@ -42,12 +42,13 @@ class Settings(BaseSettings):
     def _check(self) -> Self:
         if self.token is None and not is_loopback(self.host):
             raise ValueError(
-                f"host {self.host} can be reached from other machines: set NAS_TOKEN (16 characters or more), "
-                "or listen on 127.0.0.1"
+                f"host {self.host} can be reached from other machines: "
+                "set NAS_TOKEN (16 characters or more), or listen on 127.0.0.1"
             )
         if self.lease_ttl_s < 4 * self.heartbeat_s:
             raise ValueError(
-                f"lease_ttl_s must be at least four heartbeats of {self.heartbeat_s:g} s; got {self.lease_ttl_s:g}"
+                f"lease_ttl_s must be at least four times heartbeat_s {self.heartbeat_s:g}; "
+                f"got {self.lease_ttl_s:g}"
             )
         return self
 
@@ -63,7 +64,7 @@ class Settings(BaseSettings):
 
     @property
     def artifacts_url(self) -> str:
-        """fsspec URL of the folder that holds artifacts."""
+        """URL (fsspec) of the folder that holds artifacts."""
         return self.artifacts or str(self.folder / "artifacts")
 
     @property
@@ -72,7 +73,7 @@ class Settings(BaseSettings):
         return frozenset(name.lower() for name in (*LOOPBACK_NAMES, self.host, *self.allowed_hosts))
 
     def environment(self) -> dict[str, str]:
-        """This process's environment with these settings in it, for a child process."""
+        """The environment of this process with these settings in it, for a child process."""
         values = self.model_dump(mode="json", exclude_none=True, exclude={"token", "allowed_hosts"})
         values["data_dir"] = str(self.folder)
         return {**os.environ, **{f"NAS_{name.upper()}": str(value) for name, value in values.items()}}

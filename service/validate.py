@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_type_hints
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ValidationError, create_model
 
 from db.errors import (
     DeviceNotFoundError,
@@ -27,10 +27,15 @@ from searchspaces.registry import get_space
 from searchspaces.space import Arch, SearchSpace
 from service.deps import resolve_device
 from service.errors import FieldError, InvalidJobError
+from service.schemas.base import Wire
 from service.schemas.jobs import ConstraintSpec, ExtractJob, ProfileJob, SearchJob, SubnetGenes, TrainJob
 from service.stores import Stores
 
-_CONFIG = TypeAdapter(TrainConfig, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
+_Config = create_model(  # the fields of TrainConfig without coercion; their ranges are its own business
+    "_Config",
+    __base__=Wire,
+    **{name: (hint, None) for name, hint in get_type_hints(TrainConfig).items()},  # type: ignore[call-overload]
+)
 COST_METRICS = ("macs", "params", "peak_memory_bytes")
 CERTAIN = 0.5  # below this share of the least known value a bound is certainly out of reach
 
@@ -104,15 +109,15 @@ def _config(job: TrainJob) -> Iterator[FieldError]:
     if "seed" in job.config:
         yield FieldError("#/config/seed", "give the seed beside config, not in it")
         return
+    settings: dict[str, Any] = {**job.config, "seed": job.seed}
     try:
-        _CONFIG.validate_python({**job.config, "seed": job.seed})
+        _Config.model_validate(job.config)
+        TrainConfig(**settings)
     except ValidationError as error:
         for item in error.errors(include_input=False, include_url=False):
-            if isinstance(item.get("ctx", {}).get("error"), ConfigError):
-                field = str(item["ctx"]["error"]).partition(" ")[0]
-                yield FieldError(f"#/config/{field}", str(item["ctx"]["error"]))
-            else:
-                yield FieldError("/".join(["#/config", *map(str, item["loc"])]), item["msg"])
+            yield FieldError("/".join(["#/config", *map(str, item["loc"])]), item["msg"])
+    except ConfigError as error:
+        yield FieldError(f"#/config/{str(error).partition(' ')[0]}", str(error))
 
 
 def _profile(job: ProfileJob, stores: Stores) -> Iterator[FieldError]:
@@ -144,7 +149,7 @@ def _search(job: SearchJob, stores: Stores) -> Iterator[FieldError]:
 
 
 def _predictor(job: SearchJob, device: str, stores: Stores) -> Iterator[FieldError]:
-    wanted = {item.metric for item in (*job.objectives, *job.constraints)}
+    wanted = [item.metric for item in job.objectives] + [item.metric for item in job.constraints]
     if "latency_ms" not in wanted:
         return
     try:
@@ -165,9 +170,13 @@ def _range(index: int, item: ConstraintSpec) -> Iterator[FieldError]:
     elif item.minimum is not None and item.maximum is not None and item.minimum > item.maximum:
         yield FieldError(f"{pointer}/minimum", f"is above the maximum {item.maximum:g}: infeasible")
     if item.maximum is not None and (item.maximum < low or (item.metric != "top1" and item.maximum <= 0)):
-        yield FieldError(f"{pointer}/maximum", f"{item.metric} is never as low as {item.maximum:g}: infeasible")
+        yield FieldError(
+            f"{pointer}/maximum", f"{item.metric} is never as low as {item.maximum:g}: infeasible"
+        )
     if item.minimum is not None and item.minimum > high:
-        yield FieldError(f"{pointer}/minimum", f"{item.metric} is never as high as {item.minimum:g}: infeasible")
+        yield FieldError(
+            f"{pointer}/minimum", f"{item.metric} is never as high as {item.minimum:g}: infeasible"
+        )
 
 
 def _reachable(job: SearchJob, device: str, stores: Stores) -> Iterator[FieldError]:
@@ -202,14 +211,18 @@ def _study(job: SearchJob, device: str, stores: Stores) -> Iterator[FieldError]:
         study, supernet=job.supernet, device=device, searcher=job.searcher, budget=job.budget, seed=job.seed
     )
     if wanted != study or study.batch_size != job.batch_size:
-        yield FieldError("#/study", f"there is a study {job.study!r} with other settings; choose another name")
+        yield FieldError(
+            "#/study", f"there is a study {job.study!r} with other settings; choose another name"
+        )
 
 
 def _extract(job: ExtractJob, stores: Stores) -> Iterator[FieldError]:
     try:
         find_arch(job.subnet, stores)
     except SupernetNotFoundError as error:
-        yield FieldError("#/subnet/supernet" if isinstance(job.subnet, SubnetGenes) else "#/subnet", str(error))
+        yield FieldError(
+            "#/subnet/supernet" if isinstance(job.subnet, SubnetGenes) else "#/subnet", str(error)
+        )
     except InvalidArchError as error:
         yield FieldError("#/subnet/genes", str(error))
     except SubnetNotFoundError as error:

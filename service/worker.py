@@ -1,4 +1,4 @@
-"""Worker: claims jobs by lease and has each done by a runner process of its own. ``python -m service.worker``.
+"""Worker: claims jobs by lease, has each done by a runner process. ``python -m service.worker``.
 
 One job at a time: latency is never measured beside other work of ours. The worker itself only
 renews the lease, forwards requests to stop, and gives a job back when its runner died.
@@ -6,6 +6,7 @@ renews the lease, forwards requests to stop, and gives a job back when its runne
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import platform
@@ -122,25 +123,20 @@ class Worker:
         try:
             if self.jobs.get(job.id).state.is_final:
                 return
-            if code == STOPPED:
-                self._give_back(job, "the runner was asked to stop")
-            else:
-                died = f"signal {-code}" if code < 0 else f"exit code {code}"
-                self._give_back(job, f"the runner died ({died}){_last_line(log_file)}")
+            died = f"signal {-code}" if code < 0 else f"exit code {code}"
+            reason = f"the runner died ({died}){_last_line(log_file)}"
+            if code == STOPPED or self.stop():
+                reason = "its worker was stopped"
+            _log.warning("job %s: %s", job.id, reason)
+            self.jobs.release(job.id, job.epoch, error=reason, counts=not self.stop())
         except (LeaseLostError, DatabaseBusyError, DatabaseUnavailableError) as error:
             _log.warning("job %s is left to its lease: %s", job.id, error)
-
-    def _give_back(self, job: Job, reason: str) -> None:
-        _log.warning("job %s: %s", job.id, reason)
-        self.jobs.release(job.id, job.epoch, error=reason)
 
 
 def _kill(runner: subprocess.Popen[bytes]) -> None:
     """Kill the runner and whatever else runs in its session."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(runner.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     runner.wait()
 
 

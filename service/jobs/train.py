@@ -18,10 +18,12 @@ from nas.supernet.extract import calibrate, extract_subnet, fold
 from nas.supernet.resize import to_float
 from nas.supernet.supernet import Supernet
 from nas.supernet.train import TrainProgress, TrainResult, train
-from searchspaces.registry import LARGE_IMAGE, get_space
+from searchspaces.registry import LARGE_IMAGE, RESOLUTIONS, get_space
 from searchspaces.space import SearchSpace
 from service.errors import JobStoppedError
 from service.jobs.context import JobContext
+
+CIFAR_SIZE = 32  # pixels
 
 
 def run(job: Job, context: JobContext) -> Mapping[str, Any]:
@@ -73,15 +75,16 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
 
 
 def default_space(resolution: int, in_channels: int) -> str:
-    """The space for images of this side length in pixels: ``hybrid-tiny`` for grey ones, else ``hybrid-cifar``.
+    """The space for images of this side length in pixels: ``hybrid-tiny`` for grey, else ``hybrid-cifar``.
 
-    The presets' own resolutions are kept where they suit; other sizes get three of their own,
-    down to three quarters of the image.
+    The presets' own resolutions are kept where they suit; other sizes get up to three of their
+    own, from about 0.7 of the image to all of it.
     """
-    preset, native = ("hybrid-tiny", 8) if in_channels == 1 else ("hybrid-cifar", 32)
-    if resolution == native or (in_channels == 1 and resolution < LARGE_IMAGE):
+    preset = "hybrid-tiny" if in_channels == 1 else "hybrid-cifar"
+    if (in_channels == 1 and resolution < LARGE_IMAGE) or (in_channels > 1 and resolution == CIFAR_SIZE):
         return preset
-    sizes = sorted({max(8, round(resolution * share / 4) * 4) for share in (0.72, 0.86, 1.0)})
+    largest = min(resolution, RESOLUTIONS[-1])
+    sizes = sorted({max(RESOLUTIONS[0], round(largest * share / 4) * 4) for share in (0.72, 0.86, 1.0)})
     return f"{preset}-r" + "-".join(map(str, sizes))
 
 

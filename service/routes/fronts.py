@@ -89,7 +89,9 @@ def get_best(
 def point_answer(point: FrontPoint) -> FrontPointAnswer:
     """A front member on the wire."""
     fields = {
-        name: getattr(point, name) for name in FrontPointAnswer.model_fields if name not in ("genes", "values")
+        name: getattr(point, name)
+        for name in FrontPointAnswer.model_fields
+        if name not in ("genes", "values")
     }
     return FrontPointAnswer(**fields, values=dict(point.values), genes=list(point.arch.genes))
 

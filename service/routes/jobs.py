@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -23,7 +23,9 @@ from service.web.sse import job_events
 MAX_WAIT_S = 30.0
 POLL_S = 0.1
 LAST_EVENT = 2**31 - 1
-EVENT_STREAM = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+EVENT_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+}
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
 
 
@@ -37,7 +39,7 @@ def submit_job(
 ) -> JobAnswer:
     """Queue a job and answer at once; its progress is at the Location."""
     kind, payload = JobKind(submission.kind), payload_of(submission)
-    known = idempotency_key is not None and stores.jobs.find(idempotency_key) is not None
+    known = idempotency_key is not None and stores.jobs.find_by_key(idempotency_key) is not None
     if not known:  # a repeated request gets its job even where a new one could not be done any more
         check(submission, stores)
     job = stores.jobs.submit(kind, payload, idempotency_key=idempotency_key)
@@ -69,7 +71,9 @@ async def get_job(
     stores: StoresDep,
     response: Response,
     job_id: JobId,
-    prefer: Annotated[str | None, Header(max_length=200, description="wait=N: up to N <= 30 s for the end")] = None,
+    prefer: Annotated[
+        str | None, Header(max_length=200, description="wait=N: up to N <= 30 s for the end")
+    ] = None,
 ) -> JobAnswer:
     """A job as it stands, or once it has ended when the client prefers to wait (RFC 7240)."""
     wait_s = wait_of(prefer)

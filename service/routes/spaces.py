@@ -34,9 +34,7 @@ def list_searchers() -> SearcherList:
 
 
 def _summary(space: SearchSpace) -> SpaceSummary:
-    return SpaceSummary(
-        name=space.name, id=space.id, size=str(space.size()), n_choices=len(space.choices)
-    )
+    return SpaceSummary(name=space.name, id=space.id, size=str(space.size()), n_choices=len(space.choices))
 
 
 def _choice(choice: Choice) -> ChoiceAnswer:

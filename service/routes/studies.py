@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from db.errors import InvalidCursorError
 from nas.types import Study, Trial
 from service.deps import Cursor, DeviceFilter, Limit, NameFilter, StoresDep
 from service.schemas.base import NAME_PATTERN
@@ -42,11 +39,8 @@ def list_trials(
     stores: StoresDep, study_id: StudyPath, limit: Limit = 100, cursor: Cursor = None
 ) -> TrialPage:
     """Trials by number."""
-    stores.studies.get_study(study_id)
-    first = 0 if cursor is None else _decode(cursor)
-    trials = [trial for trial in stores.studies.list_trials(study_id) if trial.number >= first]
-    following = _encode(trials[limit].number) if len(trials) > limit else None
-    return TrialPage(items=[_trial(trial) for trial in trials[:limit]], next_cursor=following)
+    page = stores.studies.page_trials(study_id, limit=limit, cursor=cursor)
+    return TrialPage(items=[_trial(trial) for trial in page.items], next_cursor=page.next_cursor)
 
 
 def _study(study: Study) -> StudyAnswer:
@@ -63,17 +57,3 @@ def _trial(trial: Trial) -> TrialAnswer:
         values=dict(evaluation.values),
         error=evaluation.error,
     )
-
-
-def _encode(number: int) -> str:
-    return base64.urlsafe_b64encode(b"trial:%d" % number).decode()
-
-
-def _decode(cursor: str) -> int:
-    try:
-        kind, _, number = base64.b64decode(cursor.encode(), altchars=b"-_", validate=True).partition(b":")
-    except (binascii.Error, UnicodeEncodeError) as error:
-        raise InvalidCursorError("this cursor is not one of this list's") from error
-    if kind != b"trial" or not (number.isdigit() and len(number) <= 18):
-        raise InvalidCursorError("this cursor is not one of this list's")
-    return int(number)

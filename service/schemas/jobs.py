@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field
 
@@ -11,6 +11,7 @@ from service.schemas.base import MAX_SEED, Answer, Name, Seed, SubnetId, Wire
 
 Metric = Literal["top1", "latency_ms", "macs", "params", "peak_memory_bytes"]
 Scalar = bool | int | float | str
+Format = Literal["onnx", "pt2"]
 KINDS = Literal["train", "profile", "search", "extract"]
 STATES = Literal["pending", "running", "cancelling", "succeeded", "failed", "cancelled"]
 
@@ -120,9 +121,7 @@ class ExtractJob(Wire):
 
     kind: Literal["extract"]
     subnet: SubnetId | SubnetGenes
-    formats: list[Literal["onnx", "pt2"]] = Field(
-        default_factory=lambda: ["onnx", "pt2"], min_length=1, max_length=8
-    )
+    formats: list[Format] = Field(default=list(get_args(Format)), min_length=1, max_length=8)
     device: Name | None = Field(default=None, description="Device whose latency the package states")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
+from pydantic import ConfigDict
+
 from service.schemas.base import Answer
 
 
@@ -248,7 +250,7 @@ class FieldErrorAnswer(Answer):
 class Problem(Answer):
     """RFC 9457 problem document. Some problems have further members."""
 
-    model_config = {**Answer.model_config, "extra": "allow"}
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     type: str
     title: str
@@ -256,6 +258,6 @@ class Problem(Answer):
     detail: str
     instance: str
     request_id: str
-    errors: list[FieldErrorAnswer] = []
+    errors: list[FieldErrorAnswer] | None = None
     nearest: FrontPointAnswer | None = None
     constraint: dict[str, Any] | None = None

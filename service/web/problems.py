@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from searchspaces.errors import NasError
 from service.errors import FieldError, InvalidJobError, NoFeasiblePointError, status_of
 from service.schemas.results import Problem
+from service.web.body import BodyError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
@@ -44,7 +45,7 @@ def problem_response(
     slug = slug or re.sub(r"[^a-z]+", "-", phrase.lower()).strip("-")
     document: dict[str, Any] = {
         "type": f"urn:stitchnas:problem:{slug}",
-        "title": phrase if slug is None else slug.replace("-", " ").capitalize(),
+        "title": slug.replace("-", " ").capitalize(),
         "status": status,
         "detail": detail,
         "instance": path,
@@ -63,6 +64,7 @@ def install(app: FastAPI) -> None:
     """Answer every error of the app with a problem document."""
     app.add_exception_handler(NasError, _nas_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(BodyError, _body_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -118,21 +120,35 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     fields = []
     for item in error.errors():
-        location = list(item["loc"])
-        if item["type"] == "json_invalid":
-            fields.append(FieldError("#", f"not valid JSON: {item['ctx']['error']}"))
-            continue
+        location = item["loc"]
         if location and location[0] == "body":
-            location = _without_tag(location[1:], request)
+            location = _in_body(location[1:], error.body, is_missing=item["type"] == "missing")
         fields.append(FieldError(pointer(location), item["msg"].removeprefix("Value error, ")))
+    return _invalid(request, fields)
+
+
+def _in_body(location: Sequence[int | str], body: Any, *, is_missing: bool) -> list[int | str]:
+    """The location without the names of union members, which are no part of the body."""
+    found: list[int | str] = []
+    for index, part in enumerate(location):
+        if isinstance(body, dict) and part in body:
+            body = body[part]
+        elif isinstance(body, list) and isinstance(part, int) and part < len(body):
+            body = body[part]
+        elif not (is_missing and index == len(location) - 1):
+            continue
+        found.append(part)
+    return found
+
+
+async def _body_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BodyError)
+    return _invalid(request, [FieldError(pointer(error.path), error.detail)])
+
+
+def _invalid(request: Request, fields: Sequence[FieldError]) -> Response:
     detail = "; ".join(f"{field.pointer}: {field.detail}" for field in fields[:3])
     return _respond(request, 422, slug="invalid-request", detail=detail, errors=fields)
-
-
-def _without_tag(location: list[int | str], request: Request) -> list[int | str]:
-    """Drop the tag of the discriminated union, which is no part of the body."""
-    tagged = request.scope["path"].endswith("/jobs") and location
-    return location[1:] if tagged and location[0] in ("train", "profile", "search", "extract") else location
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
