@@ -58,6 +58,10 @@ class ProblemError(NasError, RuntimeError):
         self.document = document
 
 
+class ServerStartError(NasError, RuntimeError):
+    """A server could not be started; the message says why."""
+
+
 STATUS: Mapping[type[NasError], int] = {
     spaces.InvalidArchError: 422,
     spaces.UnknownSpaceError: 404,
@@ -103,6 +107,8 @@ STATUS: Mapping[type[NasError], int] = {
     ArtifactDamagedError: 500,
     JobStoppedError: 409,
     ProblemError: 502,
+    ServerStartError: 503,
+    predictors.CorruptFitError: 409,
 }
 
 

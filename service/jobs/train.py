@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from db.records import Job, SupernetRecord
-from nas.data.load import ImageData, load_data
+from nas.data.load import ImageData
 from nas.evaluate.accuracy import calibration_images, top1
-from nas.supernet.checkpoint import save_supernet
+from nas.supernet.checkpoint import load_supernet, save_supernet
 from nas.supernet.config import TrainConfig
 from nas.supernet.extract import calibrate, extract_subnet, fold
 from nas.supernet.resize import to_float
 from nas.supernet.supernet import Supernet
-from nas.supernet.train import TrainProgress, TrainResult, train
+from nas.supernet.train import TrainProgress, train
 from searchspaces.registry import LARGE_IMAGE, RESOLUTIONS, get_space
 from searchspaces.space import SearchSpace
 from service.errors import JobStoppedError
 from service.jobs.context import JobContext
+from service.jobs.inputs import open_data
 
 CIFAR_SIZE = 32  # pixels
 
@@ -32,31 +34,13 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
     Raises DataError, ConfigError, UnknownSpaceError; JobStoppedError when asked to stop.
     """
     payload = job.payload
-    data = load_data(
-        payload["data"],
-        seed=payload["seed"],
-        report=lambda what, done, total: context.report(what, done, total),
-    )
+    data = open_data(payload["data"], context)
     context.check_stop()
     space = get_space(payload["space"] or default_space(data.resolution, data.in_channels))
-    mean, std = channel_statistics(data)
-    config = TrainConfig(**payload["config"], seed=payload["seed"])
-    torch.manual_seed(config.seed)
-    supernet = Supernet(space, n_classes=data.n_classes, in_channels=data.in_channels, mean=mean, std=std)
     folder = context.settings.folder / "supernets" / f"{payload['supernet']}-{job.id}"
-    result = train(
-        supernet,
-        data,
-        config,
-        folder=folder,
-        report=lambda progress: _report(context, progress),
-        should_stop=context.should_stop,
-    )
-    if not result.completed:
-        raise JobStoppedError(f"stopped at step {result.step} of {result.steps}")
-    supernet.cpu().eval()
-    metrics = {**extreme_accuracies(supernet, data, config.seed), "images_per_s": result.images_per_s}
-    digest = save_supernet(folder, supernet, info=_info(job, data, result))
+    supernet, speed = _trained(job, data, space, folder, context)
+    metrics = {**extreme_accuracies(supernet, data, payload["seed"]), **speed}
+    digest = save_supernet(folder, supernet, info=_info(job, data))
     record = SupernetRecord(
         name=payload["supernet"],
         space=space.id,
@@ -71,7 +55,30 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
         created_at=datetime.now(UTC),
     )
     context.stores.supernets.put(record)
-    return {"supernet": record.name, "space": space.id, "steps": result.steps, "metrics": metrics}
+    return {"supernet": record.name, "space": space.id, "metrics": metrics}
+
+
+def _trained(
+    job: Job, data: ImageData, space: SearchSpace, folder: Path, context: JobContext
+) -> tuple[Supernet, dict[str, float]]:
+    """The supernet in eval mode on the CPU, and the training's throughput if it ran here to its end."""
+    if (folder / "supernet.json").exists() and not (folder / "training.json").exists():
+        return load_supernet(folder), {}  # an earlier runner finished training and then died
+    mean, std = channel_statistics(data)
+    config = TrainConfig(**job.payload["config"], seed=job.payload["seed"])
+    torch.manual_seed(config.seed)
+    supernet = Supernet(space, n_classes=data.n_classes, in_channels=data.in_channels, mean=mean, std=std)
+    result = train(
+        supernet,
+        data,
+        config,
+        folder=folder,
+        report=lambda progress: _report(context, progress),
+        should_stop=context.should_stop,
+    )
+    if not result.completed:
+        raise JobStoppedError(f"stopped at step {result.step} of {result.steps}")
+    return supernet.cpu().eval(), {"images_per_s": result.images_per_s}
 
 
 def default_space(resolution: int, in_channels: int) -> str:
@@ -112,7 +119,7 @@ def _decoded(space: SearchSpace, *, largest: bool) -> Any:
     return space.decode(space.extreme(largest=largest))
 
 
-def _info(job: Job, data: ImageData, result: TrainResult) -> dict[str, Any]:
+def _info(job: Job, data: ImageData) -> dict[str, Any]:
     return {
         "job": job.id,
         "data": job.payload["data"],
@@ -120,7 +127,6 @@ def _info(job: Job, data: ImageData, result: TrainResult) -> dict[str, Any]:
         "classes": list(data.classes),
         "config": dict(job.payload["config"]),
         "seed": job.payload["seed"],
-        "steps": result.steps,
     }
 
 

@@ -131,10 +131,9 @@ def _in_body(location: Sequence[int | str], body: Any, *, is_missing: bool) -> l
     """The location without the names of union members, which are no part of the body."""
     found: list[int | str] = []
     for index, part in enumerate(location):
-        if isinstance(body, dict) and part in body:
-            body = body[part]
-        elif isinstance(body, list) and isinstance(part, int) and part < len(body):
-            body = body[part]
+        children = body if isinstance(body, dict) else dict(enumerate(body)) if isinstance(body, list) else {}
+        if part in children:
+            body = children[part]
         elif not (is_missing and index == len(location) - 1):
             continue
         found.append(part)

@@ -1,0 +1,220 @@
+"""Search the Pareto front of a supernet's subnets on a device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from predictors.latency import LatencyPredictor
+
+from db.records import Job, SupernetRecord
+from nas.data.types import ImageData, Split
+from nas.errors import StudyNotFoundError
+from nas.evaluate.accuracy import SupernetEvaluator, top1
+from nas.evaluate.evaluator import Evaluator
+from nas.evaluate.joint import CostEvaluator, JointEvaluator, LatencyEvaluator
+from nas.evaluate.ray_pool import RayPool
+from nas.search.registry import get_searcher
+from nas.study import StudyProgress, StudyResult, run_study
+from nas.supernet.checkpoint import supernet_arrays, supernet_from_arrays, supernet_header
+from nas.supernet.resize import to_float
+from nas.types import Constraint, Direction, Objective, Study, Trial
+from predictors.profiler import MeasurementProtocol
+from searchspaces.registry import get_space
+from searchspaces.space import SearchSpace
+from service.errors import JobStoppedError
+from service.jobs.context import JobContext
+from service.jobs.inputs import Trained, open_supernet
+from service.jobs.measuring import local_runtime, measure
+
+DATA = "data:"  # prefix of the arrays that are no weights
+IMAGES, LABELS, CALIBRATION = f"{DATA}images", f"{DATA}labels", f"{DATA}calibration-"
+REFERENCE_SLACK = 1.1  # of the largest arch's value, where a client gave no reference
+
+
+def run(job: Job, context: JobContext) -> Mapping[str, Any]:
+    """Run the job's study to its budget, then test and measure the members of its front.
+
+    Raises InfeasibleError, which names the constraint that nothing satisfies; JobStoppedError.
+    """
+    trained = open_supernet(job.payload["supernet"], context)
+    data = trained.images(context)
+    predictor = _predictor(job, trained.record, trained.supernet.space, context)
+    study = _study(job, trained.record, predictor, context)
+    factory, arrays = _evaluation(trained, data, predictor)
+    context.report("start workers", 0, 1)
+    pool = RayPool(factory, arrays, os.cpu_count() or 1, address=context.settings.ray_address)
+    try:
+        result = _search(study, trained.supernet.space, pool, context)
+    finally:
+        pool.close()
+    if result.stopped:
+        raise JobStoppedError(f"stopped after {result.n_trials} of {study.budget} trials")
+    front = context.stores.studies.front(study.id)
+    _test(study, front, trained, data, context)
+    n_measured = _measure(study, front, trained, context)
+    return {
+        "study": study.id,
+        "n_trials": result.n_trials,
+        "n_failed": result.n_failed,
+        "exhausted": result.exhausted,
+        "front_size": len(front),
+        "n_measured": n_measured,
+        "hypervolume": result.hypervolumes[-1][1] if result.hypervolumes else 0.0,
+        "hypervolumes": [list(pair) for pair in result.hypervolumes],
+    }
+
+
+def _search(study: Study, space: SearchSpace, pool: RayPool, context: JobContext) -> StudyResult:
+    searcher = get_searcher(study.searcher)(
+        space, study.objectives, constraints=study.constraints, seed=study.seed
+    )
+    return run_study(
+        study,
+        searcher,
+        pool,
+        context.stores.studies,
+        report=lambda progress: _report(context, progress),
+        should_stop=context.should_stop,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatorParts:
+    """Builds the evaluator of a search inside a worker, around arrays that all workers share."""
+
+    header: Mapping[str, Any]
+    predictor: LatencyPredictor | None
+
+    def __call__(self, arrays: Mapping[str, NDArray[Any]]) -> Evaluator:
+        """Cheap evaluators first: what they cannot evaluate never reaches the supernet."""
+        weights = {name: array for name, array in arrays.items() if not name.startswith(DATA)}
+        supernet = supernet_from_arrays(weights, self.header)
+        calibration = [torch.tensor(arrays[name]) for name in sorted(arrays) if name.startswith(CALIBRATION)]
+        split = Split(arrays[IMAGES].copy(), arrays[LABELS].copy())
+        costs = CostEvaluator(supernet.space, in_channels=supernet.in_channels, n_classes=supernet.n_classes)
+        evaluators: list[Evaluator] = [costs]
+        if self.predictor is not None:
+            evaluators.append(LatencyEvaluator(self.predictor))
+        return JointEvaluator([*evaluators, SupernetEvaluator(supernet, split, calibration)])
+
+
+def _evaluation(
+    trained: Trained, data: ImageData, predictor: LatencyPredictor | None
+) -> tuple[EvaluatorParts, dict[str, NDArray[Any]]]:
+    """The evaluator's parts, and the arrays that workers read in place."""
+    arrays: dict[str, NDArray[Any]] = supernet_arrays(trained.supernet)
+    arrays[IMAGES], arrays[LABELS] = data.val.images, data.val.labels
+    for index, batch in enumerate(trained.calibration(data)):
+        arrays[f"{CALIBRATION}{index:04d}"] = batch.contiguous().numpy()
+    return EvaluatorParts(supernet_header(trained.supernet), predictor), arrays
+
+
+def _predictor(
+    job: Job, supernet: SupernetRecord, space: SearchSpace, context: JobContext
+) -> LatencyPredictor | None:
+    """The device's newest predictor, or None if the job asks for no latency and there is none."""
+    asked = [item["metric"] for item in (*job.payload["objectives"], *job.payload["constraints"])]
+    devices = context.stores.devices
+    if "latency_ms" not in asked and not devices.list_predictors(supernet.name, job.payload["device"]).items:
+        return None
+    record = devices.latest_predictor(supernet.name, job.payload["device"])
+    return LatencyPredictor.load(Path(record.folder), space)
+
+
+def _study(
+    job: Job, supernet: SupernetRecord, predictor: LatencyPredictor | None, context: JobContext
+) -> Study:
+    """The study that the job began, or a new one."""
+    payload = job.payload
+    study_id = payload["study"] or job.id
+    try:
+        return context.stores.studies.get_study(study_id)
+    except StudyNotFoundError:
+        pass
+    return Study(
+        id=study_id,
+        space=supernet.space,
+        objectives=tuple(_objective(item, supernet, predictor) for item in payload["objectives"]),
+        searcher=payload["searcher"],
+        budget=payload["budget"],
+        seed=payload["seed"],
+        batch_size=payload["batch_size"],
+        constraints=tuple(Constraint(**item) for item in payload["constraints"]),
+        supernet=supernet.name,
+        device=payload["device"],
+    )
+
+
+def _objective(
+    item: Mapping[str, Any], supernet: SupernetRecord, predictor: LatencyPredictor | None
+) -> Objective:
+    """Without a reference: 0 to maximise, a little more than the largest arch's value to minimise."""
+    metric, direction = item["metric"], Direction(item["direction"])
+    reference = item["reference"]
+    if reference is None:
+        reference = 0.0
+        if direction is Direction.MINIMIZE:
+            reference = REFERENCE_SLACK * _largest(metric, supernet, predictor)
+    return Objective(metric, direction, reference)
+
+
+def _largest(metric: str, supernet: SupernetRecord, predictor: LatencyPredictor | None) -> float:
+    """The metric of the space's largest arch; 1 for top1."""
+    if metric == "top1":
+        return 1.0
+    space = get_space(supernet.space.partition("@")[0])
+    arch = space.extreme(largest=True)
+    evaluators: list[Evaluator] = [
+        CostEvaluator(space, in_channels=supernet.in_channels, n_classes=supernet.n_classes)
+    ]
+    if predictor is not None:
+        evaluators.append(LatencyEvaluator(predictor))
+    return JointEvaluator(evaluators).evaluate([arch])[0].values[metric]
+
+
+def _test(
+    study: Study, front: Sequence[Trial], trained: Trained, data: ImageData, context: JobContext
+) -> None:
+    """Accuracy of the front's members on the test split, which nothing has seen before."""
+    images, labels = to_float(torch.from_numpy(data.test.images)), torch.from_numpy(data.test.labels)
+    calibration = trained.calibration(data)
+    for index, trial in enumerate(front):
+        context.check_stop()
+        network = trained.network(trial.evaluation.arch, calibration)
+        score = top1(network, images, labels)
+        context.stores.studies.record_measured(study.id, trial.number, top1_test=score)
+        context.report("test the front", index + 1, len(front))
+
+
+def _measure(study: Study, front: Sequence[Trial], trained: Trained, context: JobContext) -> int:
+    """Latency of the front's members if the device is this machine; how many were measured."""
+    assert study.device is not None
+    device = context.stores.devices.get_device(study.device).device
+    runtime = local_runtime(device)
+    if runtime is None or not front:
+        return 0
+    archs = [trial.evaluation.arch for trial in front]
+    campaign = measure(trained, archs, runtime, device, MeasurementProtocol(seed=study.seed), context)
+    latency = {sample.arch: sample.latency_ms for sample in campaign.samples}
+    for trial in front:
+        if trial.evaluation.arch in latency:
+            value = latency[trial.evaluation.arch]
+            context.stores.studies.record_measured(study.id, trial.number, latency_ms=value)
+    return len(latency)
+
+
+def _report(context: JobContext, progress: StudyProgress) -> None:
+    context.report(
+        "search",
+        progress.n_trials,
+        progress.budget,
+        n_failed=progress.n_failed,
+        front_size=progress.front_size,
+        hypervolume=round(progress.hypervolume, 6),
+    )
