@@ -53,7 +53,9 @@ def get_space(name: str) -> SearchSpace:
     match = _NAME.fullmatch(name)
     config = PRESETS.get(match["preset"]) if match else None
     if match is None or config is None:
-        raise UnknownSpaceError(f"no search space {name!r}; there are {', '.join(PRESETS)} (and NAME-rA-B…)")
+        raise UnknownSpaceError(
+            f"no search space {name!r:.80}; there are {', '.join(PRESETS)} (and NAME-rA-B…)"
+        )
     if match["resolutions"] is None:
         return hybrid_space(name, config)
     resolutions = tuple(int(text) for text in match["resolutions"].split("-"))
