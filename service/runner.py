@@ -87,9 +87,9 @@ def _do(job: Job, epoch: int, context: JobContext, find: Callable[[JobKind], Job
 
 
 def die_with_parent(environment: Mapping[str, str]) -> None:
-    """Have the kernel kill this process when its worker dies, however that happens (Linux).
+    """Have the kernel kill this process when its parent dies, however that happens (Linux).
 
-    Exits if the worker named in PARENT_VARIABLE is gone already.
+    Exits if the parent named in PARENT_VARIABLE is gone already.
     """
     parent = environment.get(PARENT_VARIABLE)
     if parent is None:

@@ -22,7 +22,7 @@ from db.ids import new_id
 from db.jobs import JobStore
 from db.records import Job, JobState
 from service.jobs.context import StopFlag
-from service.runner import PARENT_VARIABLE, STOPPED
+from service.runner import PARENT_VARIABLE, STOPPED, die_with_parent
 from service.settings import Settings, load_settings
 from service.stores import open_database
 
@@ -149,11 +149,12 @@ def _last_line(log_file: Path) -> str:
 
 
 def main() -> None:
-    """Work until SIGTERM or SIGINT."""
+    """Work until SIGTERM or SIGINT, or until the server that started this worker is gone."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     stop = StopFlag()
     signal.signal(signal.SIGTERM, stop.set)
     signal.signal(signal.SIGINT, stop.set)
+    die_with_parent(os.environ)
     settings = load_settings()
     database = open_database(settings)
     try:

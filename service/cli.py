@@ -1,0 +1,39 @@
+"""``nas``: the command line. Loads neither torch nor ray, except for ``nas verify``."""
+
+from __future__ import annotations
+
+import typer
+
+from service.commands import jobs, results, serve
+
+app = typer.Typer(
+    name="nas",
+    help="Hardware-aware neural architecture search as a service.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (
+    serve.serve,
+    serve.worker,
+    jobs.train,
+    jobs.profile,
+    jobs.search,
+    results.front,
+    results.best,
+    jobs.extract,
+    results.verify,
+    jobs.jobs,
+    results.devices,
+    serve.openapi,
+):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Commands of ``nas``, each a thin client of the HTTP API."""

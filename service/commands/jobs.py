@@ -1,0 +1,172 @@
+"""``nas train``, ``profile``, ``search``, ``extract``, ``jobs``: work that the server queues."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from service.commands.output import (
+    SERVER,
+    AsJson,
+    Server,
+    connect,
+    err,
+    out,
+    print_json,
+    print_table,
+    problems_to_exit,
+    run_job,
+)
+
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the job to its end.")]
+Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
+Supernet = Annotated[str, typer.Option(help="Name of the supernet.")]
+JOB_COLUMNS = ("id", "kind", "state", "attempts", "progress", "error")
+
+
+def train(
+    data: Annotated[str, typer.Option(help="Images: digits, cifar10:PATH, imagefolder:PATH …")],
+    supernet: Annotated[str | None, typer.Option(help="Its name; default: the kind of data.")] = None,
+    space: Annotated[str | None, typer.Option(help="Search space; default: by image size.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Training setting; repeatable.")
+    ] = None,
+    seed: Seed = 0,
+    wait: Wait = True,
+    as_json: AsJson = False,
+    server: Server = SERVER,
+) -> None:
+    """Train a supernet on images."""
+    config = dict(parse_setting(text) for text in set_ or ())
+    name = supernet or data.partition(":")[0]
+    with problems_to_exit(), connect(server) as client:
+        body = {"supernet": name, "data": absolute_source(data), "space": space, "config": config}
+        job = run_job(client, "train", as_json=as_json, wait=wait, seed=seed, **body)
+        if not as_json and wait:
+            metrics = job["result"]["metrics"]
+            print_table(("metric", name), sorted(metrics.items()))
+
+
+def profile(
+    supernet: Supernet,
+    device: Annotated[str, typer.Option(help="A device, or the server's machine.")] = "here",
+    runtime: Annotated[str, typer.Option(help="onnxruntime or eager.")] = "onnxruntime",
+    threads: Annotated[int, typer.Option(help="Threads per network.")] = 1,
+    samples: Annotated[int, typer.Option(help="How many subnets to measure.")] = 100,
+    seed: Seed = 0,
+    wait: Wait = True,
+    as_json: AsJson = False,
+    server: Server = SERVER,
+) -> None:
+    """Measure sampled subnets on a device and fit its latency predictor."""
+    with problems_to_exit(), connect(server) as client:
+        body = {"supernet": supernet, "device": device, "runtime": runtime, "threads": threads}
+        job = run_job(client, "profile", as_json=as_json, wait=wait, samples=samples, seed=seed, **body)
+        if not as_json and wait:
+            result = job["result"]
+            print_table(("quality", result["device"]), sorted(result["quality"].items()))
+
+
+def search(
+    supernet: Supernet,
+    budget: Annotated[int, typer.Option(help="How many subnets to evaluate.")] = 200,
+    device: Annotated[str, typer.Option(help="A device, or the server's machine.")] = "here",
+    searcher: Annotated[str, typer.Option(help="random, nsga2, tpe …")] = "nsga2",
+    max_latency_ms: Annotated[float | None, typer.Option(help="Constraint.")] = None,
+    min_top1: Annotated[float | None, typer.Option(help="Constraint.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Subnets proposed at a time.")] = 20,
+    study: Annotated[str | None, typer.Option(help="Id of the study; default: the job's.")] = None,
+    seed: Seed = 0,
+    wait: Wait = True,
+    as_json: AsJson = False,
+    server: Server = SERVER,
+) -> None:
+    """Search the Pareto front of accuracy and latency."""
+    constraints: list[dict[str, Any]] = []
+    if max_latency_ms is not None:
+        constraints.append({"metric": "latency_ms", "maximum": max_latency_ms})
+    if min_top1 is not None:
+        constraints.append({"metric": "top1", "minimum": min_top1})
+    with problems_to_exit(), connect(server) as client:
+        body = {"supernet": supernet, "device": device, "searcher": searcher, "constraints": constraints}
+        sizes = {"budget": budget, "batch_size": batch_size, "seed": seed, "study": study}
+        job = run_job(client, "search", as_json=as_json, wait=wait, **body, **sizes)
+        if not as_json and wait:
+            result = job["result"]
+            out.print(
+                f"study {result['study']}: {result['n_trials']} subnets, {result['front_size']} on the front; "
+                f"hypervolume {result['hypervolume']:.4g}; see it with: nas front --study {result['study']}"
+            )
+
+
+def extract(
+    subnet: Annotated[str, typer.Argument(help="SUPERNET:ARCHKEY, as `nas front` shows it.")],
+    to: Annotated[list[str] | None, typer.Option(help="Format (onnx, pt2); repeatable.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where to; default: the subnet's id.")] = None,
+    device: Annotated[str | None, typer.Option(help="Device whose latency is stated.")] = None,
+    as_json: AsJson = False,
+    server: Server = SERVER,
+) -> None:
+    """Write a subnet as a standalone model."""
+    target = folder or Path(subnet.replace(":", "-"))
+    with problems_to_exit(), connect(server) as client:
+        body = {"subnet": subnet, "formats": to, "device": device}
+        job = run_job(client, "extract", as_json=as_json, wait=True, **body)
+        files = client.download_all(job["id"], target)
+        if not as_json:
+            print_table(("file", "bytes"), [(str(file), file.stat().st_size) for file in files])
+
+
+def jobs(
+    job_id: Annotated[str | None, typer.Argument(help="Show one job; default: all.")] = None,
+    cancel: Annotated[str | None, typer.Option(metavar="JOB_ID", help="Ask a job to stop.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    as_json: AsJson = False,
+    server: Server = SERVER,
+) -> None:
+    """List jobs, follow one, or cancel one."""
+    with problems_to_exit(), connect(server) as client:
+        if cancel is not None:
+            found = [client.cancel(cancel)]
+        elif job_id is not None:
+            found = [client.job(job_id)]
+        else:
+            found = list(client.jobs(state=state))
+        if as_json:
+            print_json(found)
+        else:
+            print_table(JOB_COLUMNS, [[_job_cell(job, column) for column in JOB_COLUMNS] for job in found])
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """``epochs=3`` as ("epochs", 3): the value as JSON if it is that, else as text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"{text!r} is not FIELD=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def absolute_source(source: str) -> str:
+    """A data source with its path made absolute: the server may run in another folder."""
+    kind, colon, rest = source.partition(":")
+    path, mark, query = rest.partition("?")
+    if not path:
+        return source
+    found = Path(path).expanduser().absolute()
+    if not found.exists():
+        err.print(f"note: {found} is not on this machine; the server looks for it on its own")
+        return source
+    return f"{kind}{colon}{found}{mark}{query}"
+
+
+def _job_cell(job: dict[str, Any], column: str) -> object:
+    progress = job["progress"]
+    if column != "progress":
+        return job[column]
+    return f"{progress['stage']} {progress['done']}/{progress['total']}" if progress else None

@@ -1,0 +1,149 @@
+"""What commands show: JSON, tables, progress bars; plain text when piped, nothing that moves a cursor."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from service.client import DEFAULT_URL, Client, Event, describe
+from service.errors import ProblemError
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+MAX_NUMBERS = 3  # of a progress report beside its bar
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Server = Annotated[str, typer.Option("--server", envvar="NAS_SERVER", help="URL of the server.")]
+SERVER = DEFAULT_URL
+
+
+def connect(server: str) -> Client:
+    """A client of the server, with the token in NAS_TOKEN if there is one."""
+    return Client(server, token=os.environ.get("NAS_TOKEN"))
+
+
+@contextmanager
+def problems_to_exit() -> Iterator[None]:
+    """Turn an error of the server into a message and exit code 1, an interrupt into 130."""
+    try:
+        yield
+    except ProblemError as error:
+        err.print(Text.assemble(("error: ", "bold red"), clean(str(error))))
+        for line in describe(error.document):
+            err.print(Text(f"  {clean(line)}"))
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def clean(value: object) -> str:
+    """Text without control characters, which a terminal would obey."""
+    return "".join(character if character.isprintable() else "�" for character in str(value))
+
+
+def print_json(document: Any) -> None:
+    """The document as indented JSON on standard output."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None
+) -> None:
+    """A table; numbers align right."""
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(value)) for value in row))
+    out.print(table)
+
+
+def cell(value: object) -> str:
+    """A value as a table shows it: four significant digits, a dash for nothing."""
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else clean(value)
+
+
+def run_job(client: Client, kind: str, *, as_json: bool, wait: bool, **body: Any) -> Mapping[str, Any]:
+    """Submit a job, follow it with a progress bar and return it; exits with 1 if it does not succeed."""
+    job = client.submit(kind, **{name: value for name, value in body.items() if value is not None})
+    if wait:
+        try:
+            with JobBar(enabled=not as_json) as bar:
+                job = client.wait(job["id"], on_event=bar)
+        except KeyboardInterrupt:
+            err.print(f"job {job['id']} goes on; stop it with: nas jobs --cancel {job['id']}")
+            raise
+    if as_json:
+        print_json(job)
+    if job["state"] in ("failed", "cancelled"):
+        err.print(Text(f"{kind} {job['state']}: {clean(job['error'] or '')}", "bold red"))
+        raise typer.Exit(1)
+    return job
+
+
+class JobBar:
+    """A progress bar on a terminal; elsewhere one line per stage. Both on standard error."""
+
+    def __init__(self, *, enabled: bool) -> None:
+        self.enabled = enabled
+        self.stage = ""
+        self.task: TaskID | None = None
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            console=err,
+            disable=not (enabled and err.is_terminal),
+        )
+
+    def __enter__(self) -> JobBar:
+        """Begin to draw."""
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave what was drawn."""
+        self.progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        if not self.enabled:
+            return
+        if event.kind == "log":
+            self.progress.console.print(Text(clean(event.data["message"])))
+        elif event.kind == "state" and event.data["to"] == "pending" and event.data["reason"]:
+            self.progress.console.print(Text(f"tried again: {clean(event.data['reason'])}"))
+        elif event.kind == "progress":
+            self._show(event.data)
+
+    def _show(self, data: Mapping[str, Any]) -> None:
+        stage, numbers = clean(data["stage"]), _numbers(data)
+        if self.task is None or stage != self.stage:
+            self.stage = stage
+            self.task = self.progress.add_task(stage, total=data["total"], numbers=numbers)
+            if not err.is_terminal:
+                err.print(Text(stage))
+        self.progress.update(self.task, completed=data["done"], total=data["total"], numbers=numbers)
+
+
+def _numbers(data: Mapping[str, Any]) -> str:
+    shown = [name for name in data if name not in ("stage", "done", "total", "created_at", "eta_s")]
+    texts = [f"{clean(name)} {cell(data[name])}" for name in shown[:MAX_NUMBERS]]
+    if data.get("eta_s"):
+        texts.append(f"{data['eta_s']:.0f} s left")
+    return "  ".join(texts)

@@ -1,0 +1,109 @@
+"""``nas front``, ``best``, ``devices``, ``verify``: what jobs have left behind."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from searchspaces.errors import NasError
+from service.commands.output import (
+    SERVER,
+    AsJson,
+    Server,
+    clean,
+    connect,
+    err,
+    out,
+    print_json,
+    print_table,
+    problems_to_exit,
+)
+
+Device = Annotated[str | None, typer.Option(help='A device, or "here" for the server\'s machine.')]
+Supernet = Annotated[str | None, typer.Option(help="Name of a supernet.")]
+StudyId = Annotated[str | None, typer.Option(help="Id of a study.")]
+MaxLatency = Annotated[float | None, typer.Option(help="At most so many milliseconds.")]
+MinTop1 = Annotated[float | None, typer.Option(help="At least this accuracy, in [0, 1].")]
+POINT_COLUMNS = ("subnet_id", "top1", "test_top1", "latency_ms", "latency_source", "device")
+DEVICE_COLUMNS = ("name", "runtime", "runtime_version", "threads", "hardware")
+
+
+def front(
+    device: Device = None,
+    supernet: Supernet = None,
+    study: StudyId = None,
+    max_latency_ms: MaxLatency = None,
+    min_top1: MinTop1 = None,
+    as_json: AsJson = False,
+    server: Server = SERVER,
+) -> None:
+    """Show the Pareto front of accuracy and latency."""
+    with problems_to_exit(), connect(server) as client:
+        points = client.front(
+            device=device, supernet=supernet, study=study, max_latency_ms=max_latency_ms, min_top1=min_top1
+        )
+        _show_points(points, as_json=as_json)
+
+
+def best(
+    device: Device = None,
+    supernet: Supernet = None,
+    study: StudyId = None,
+    max_latency_ms: MaxLatency = None,
+    min_top1: MinTop1 = None,
+    as_json: AsJson = False,
+    server: Server = SERVER,
+) -> None:
+    """Show the most accurate subnet within a budget."""
+    with problems_to_exit(), connect(server) as client:
+        point = client.best(
+            device=device, supernet=supernet, study=study, max_latency_ms=max_latency_ms, min_top1=min_top1
+        )
+        if as_json:
+            print_json(point)
+            return
+        _show_points([point], as_json=False)
+        out.print(f"extract it with: nas extract {clean(point['subnet_id'])}")
+
+
+def devices(as_json: AsJson = False, server: Server = SERVER) -> None:
+    """List devices and the quality of their latency predictors."""
+    with problems_to_exit(), connect(server) as client:
+        found, predictors = list(client.devices()), list(client.predictors())
+        if as_json:
+            print_json({"devices": found, "predictors": predictors})
+            return
+        print_table(DEVICE_COLUMNS, [[item[column] for column in DEVICE_COLUMNS] for item in found])
+        names = ("device", "supernet", "n_samples")
+        rows = [[*(p[n] for n in names), p["quality"].get("spearman")] for p in predictors]
+        print_table((*names, "spearman"), rows, title="latency predictors")
+
+
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A folder that `nas extract` wrote.")],
+    as_json: AsJson = False,
+) -> None:
+    """Check an extracted model on this machine: digests, parity of every format, latency. Needs no server."""
+    module = import_module("nas.export.verify")  # loads torch, which no other command does
+    try:
+        report: dict[str, Any] = module.verify_package(folder)
+    except NasError as error:
+        err.print(f"error: {clean(error)}", markup=False)
+        raise typer.Exit(1) from None
+    print_json(report) if as_json else print_table(
+        ("check", "result"), [(name, value) for name, value in report.items() if name != "ok"]
+    )
+    if not report["ok"]:
+        raise typer.Exit(1)
+
+
+def _show_points(points: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print_json(points)
+    elif points:
+        print_table(POINT_COLUMNS, [[point[column] for column in POINT_COLUMNS] for point in points])
+    else:
+        err.print("no front yet: run `nas search`")
