@@ -6,7 +6,12 @@ import sqlite3
 
 from sqlalchemy import exc
 
-from db.errors import DatabaseBusyError, DatabaseSchemaError, DatabaseUnavailableError
+from db.errors import (
+    DatabaseBusyError,
+    DatabaseSchemaError,
+    DatabaseUnavailableError,
+    InvalidRecordError,
+)
 from searchspaces.errors import NasError
 
 SQLITE_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -28,6 +33,8 @@ def as_nas_error(error: exc.SQLAlchemyError) -> NasError | None:
     words = str(error.orig).strip()
     if isinstance(error.orig, sqlite3.Error):
         return _of_sqlite(error.orig, words)
+    if isinstance(error, exc.DataError):  # such as NUL in a name that is looked up
+        return InvalidRecordError(f"the database cannot hold a value: {words}")
     state = getattr(error.orig, "sqlstate", None)
     if state in POSTGRESQL_BUSY:
         return DatabaseBusyError(f"the database is busy: {words}")
