@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from db.records import FrontPoint
 
 WIDTH, HEIGHT = 640, 400
 
 
-def front_chart(points: Sequence[FrontPoint], *, title: str) -> dict[str, Any]:
-    """Vega-Lite specification of accuracy over latency, one colour a study, intervals as rules."""
-    rows = [
-        {
-            "study": point.study_id,
-            "subnet": point.subnet_id,
-            "top1": point.top1,
-            "test_top1": point.test_top1,
-            "latency_ms": point.latency_ms,
-            "source": point.latency_source,
-            "low": point.latency_low_ms,
-            "high": point.latency_high_ms,
-        }
-        for point in points
-    ]
+FIELDS = ("study_id", "subnet_id", "top1", "test_top1", "latency_ms", "latency_source")
+INTERVAL = ("latency_low_ms", "latency_high_ms")
+
+
+def front_chart(points: Sequence[Mapping[str, Any]], *, title: str) -> dict[str, Any]:
+    """Vega-Lite specification of accuracy over latency, one colour a study, intervals as rules.
+
+    ``points`` are front points as the API returns them.
+    """
+    rows = [{field: point[field] for field in (*FIELDS, *INTERVAL)} for point in points]
     latency = {"field": "latency_ms", "type": "quantitative", "title": "latency (ms)"}
     accuracy = {
         "field": "top1",
@@ -34,7 +27,7 @@ def front_chart(points: Sequence[FrontPoint], *, title: str) -> dict[str, Any]:
         "scale": {"zero": False},
         "axis": {"format": ".1%"},
     }
-    colour = {"field": "study", "type": "nominal", "title": "study"}
+    colour = {"field": "study_id", "type": "nominal", "title": "study"}
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "title": title,
@@ -49,11 +42,14 @@ def front_chart(points: Sequence[FrontPoint], *, title: str) -> dict[str, Any]:
             },
             {
                 "mark": {"type": "rule", "opacity": 0.35},
-                "encoding": {"x": {"field": "low", "type": "quantitative"}, "x2": {"field": "high"}},
+                "encoding": {
+                    "x": {"field": INTERVAL[0], "type": "quantitative"},
+                    "x2": {"field": INTERVAL[1]},
+                },
             },
             {
                 "mark": {"type": "point", "filled": True, "size": 70, "tooltip": {"content": "data"}},
-                "encoding": {"x": latency, "shape": {"field": "source", "title": "latency is"}},
+                "encoding": {"x": latency, "shape": {"field": "latency_source", "title": "latency is"}},
             },
         ],
     }
