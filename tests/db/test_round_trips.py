@@ -73,13 +73,13 @@ devices = st.builds(
 @SETTINGS
 @given(studies, genes, metrics, st.none() | texts)
 def test_study_and_trial(
-    sqlite_database: Database,
+    database: Database,
     study: Study,
     arch: tuple[int, ...],
     values: dict[str, float],
     error: str | None,
 ) -> None:
-    store = SqlStudyStore(sqlite_database)
+    store = SqlStudyStore(database)
     store.create_study(study)
     store.create_study(study)
     assert store.get_study(study.id) == study
@@ -95,12 +95,12 @@ def test_study_and_trial(
 @SETTINGS
 @given(json_objects, json_objects, json_objects)
 def test_job(
-    sqlite_database: Database,
+    database: Database,
     payload: dict[str, object],
     progress: dict[str, object],
     result: dict[str, object],
 ) -> None:
-    jobs = JobStore(sqlite_database)
+    jobs = JobStore(database)
     job = jobs.submit(JobKind.EXTRACT, payload)
     assert job.payload == payload
     held = jobs.claim("w", ttl_s=60)
@@ -115,9 +115,9 @@ def test_job(
 @SETTINGS
 @given(devices, genes, st.lists(positive, min_size=1, max_size=4), st.lists(positive, min_size=1, max_size=4))
 def test_device_and_sample(
-    sqlite_database: Database, device: Device, arch: tuple[int, ...], cpu: list[float], wall: list[float]
+    database: Database, device: Device, arch: tuple[int, ...], cpu: list[float], wall: list[float]
 ) -> None:
-    store = DeviceStore(sqlite_database)
+    store = DeviceStore(database)
     store.put_device(device)
     assert store.get_device(device.name).device == device
     sample = LatencySample(Arch("toy@1", arch), device, tuple(cpu), tuple(wall))
@@ -128,7 +128,7 @@ def test_device_and_sample(
 @SETTINGS
 @given(texts, texts, metrics, times, st.integers(0, 2**31 - 1), st.none() | texts)
 def test_supernet_and_predictor(
-    sqlite_database: Database,
+    database: Database,
     folder: str,
     digest: str,
     quality: dict[str, float],
@@ -138,9 +138,9 @@ def test_supernet_and_predictor(
 ) -> None:
     name = new_id()
     supernet = SupernetRecord(name, "toy@1", "digits", 10, 1, 8, folder, digest, quality, job_id, created_at)
-    SupernetStore(sqlite_database).put(supernet)
-    assert SupernetStore(sqlite_database).get(name) == supernet
-    store = DeviceStore(sqlite_database)
+    SupernetStore(database).put(supernet)
+    assert SupernetStore(database).get(name) == supernet
+    store = DeviceStore(database)
     device = Device(name, "a processor", "eager", "1")
     store.put_device(device)
     predictor = PredictorRecord(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from db.jobs import JobStore
 from db.records import JobKind
 from db.session import Database
 from db.study_store import SqlStudyStore
-from tests.contracts.toy import toy_study
+from tests.contracts.toy import toy_space, toy_study
 
 
 @pytest.mark.parametrize(
@@ -166,3 +167,40 @@ def test_stale_runner_stores_nothing(database: Database) -> None:
         old.create_study(toy_study("after"))
     SqlStudyStore(database.fenced(job_id, second.epoch)).create_study(toy_study("new"))
     assert {study.id for study in SqlStudyStore(database).list_studies().items} == {"before", "new"}
+
+
+@pytest.fixture
+def impatient(postgres_database_url: str) -> Iterator[Database]:
+    """A PostgreSQL database whose locks are waited for shortly."""
+    database = Database(postgres_database_url, busy_timeout_s=0.2)
+    yield database
+    database.close()
+
+
+@pytest.mark.postgres
+def test_row_locked_by_another_is_waited_for_then_reported(impatient: Database) -> None:
+    store = SqlStudyStore(impatient)
+    store.create_study(toy_study())
+    with impatient.write() as session:
+        session.execute(text("SELECT id FROM studies FOR UPDATE"))
+        with pytest.raises(DatabaseBusyError, match="lock timeout"):
+            store.start_trials("s1", [toy_space().extreme(largest=True)])
+    assert store.list_trials("s1") == []
+
+
+@pytest.mark.postgres
+def test_connections_cut_by_the_server_are_replaced(impatient: Database, postgres_database_url: str) -> None:
+    jobs, other = JobStore(impatient), Database(postgres_database_url)
+    job = jobs.submit(JobKind.TRAIN, {})
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+
+    def cut_off(session: Session) -> None:
+        session.execute(text("UPDATE jobs SET worker = 'cut off'"))
+        with other.read() as killer:
+            killer.execute(text(cut + "AND datname = current_database()"))
+        session.execute(text("UPDATE jobs SET worker = 'never'"))
+
+    with pytest.raises(DatabaseUnavailableError):
+        impatient.run_write(cut_off)
+    assert jobs.list().items == [job]
+    other.close()

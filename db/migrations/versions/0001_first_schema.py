@@ -17,6 +17,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+LARGEST = "1.7976931348623157e308"  # the largest finite double
 FINAL = {
     "jobs": "'succeeded', 'failed', 'cancelled'",
     "trials": "'complete', 'failed'",
@@ -49,6 +50,10 @@ def _columns(kind: TypeEngine[Any], *names: str, nullable: bool = False) -> list
 
 def _check(name: str, condition: str) -> sa.CheckConstraint:
     return sa.CheckConstraint(condition, name=op.f(name))
+
+
+def _finite(table: str, *columns: str) -> list[sa.CheckConstraint]:
+    return [_check(f"ck_{table}_{column}_finite", f"abs({column}) <= {LARGEST}") for column in columns]
 
 
 def _final_rows(table: str, states: str) -> None:
@@ -172,7 +177,7 @@ def _trial_values() -> None:
         *_columns(sa.Integer(), "number"),
         *_columns(sa.String(), "metric"),
         *_columns(sa.Double(), "value"),
-        _check("ck_trial_values_value_finite", "abs(value) <= 1.7976931348623157e308"),
+        *_finite("trial_values", "value"),
         sa.ForeignKeyConstraint(
             ["study_id", "number"],
             ["trials.study_id", "trials.number"],
@@ -190,26 +195,12 @@ def _front_members() -> None:
         "front_members",
         *_columns(sa.String(), "study_id"),
         *_columns(sa.Integer(), "number"),
-        *_columns(
-            sa.Double(),
-            "top1",
-            "predicted_latency_ms",
-            "latency_low_ms",
-            "latency_high_ms",
-            "measured_latency_ms",
-            "test_top1",
-            nullable=True,
-        ),
-        _check("ck_front_members_latency_high_ms_finite", "abs(latency_high_ms) <= 1.7976931348623157e308"),
-        _check("ck_front_members_latency_low_ms_finite", "abs(latency_low_ms) <= 1.7976931348623157e308"),
-        _check(
-            "ck_front_members_predicted_latency_ms_finite",
-            "abs(predicted_latency_ms) <= 1.7976931348623157e308",
-        ),
-        _check("ck_front_members_top1_finite", "abs(top1) <= 1.7976931348623157e308"),
+        *_columns(sa.Double(), "top1", "predicted_latency_ms", "latency_low_ms", nullable=True),
+        *_columns(sa.Double(), "latency_high_ms", "measured_latency_ms", "test_top1", nullable=True),
+        *_finite("front_members", "top1", "predicted_latency_ms", "latency_low_ms", "latency_high_ms"),
         _check(
             "ck_front_members_measured_latency_ms_positive",
-            "measured_latency_ms > 0 AND measured_latency_ms <= 1.7976931348623157e308",
+            f"measured_latency_ms > 0 AND measured_latency_ms <= {LARGEST}",
         ),
         _check("ck_front_members_test_top1_share", "test_top1 >= 0 AND test_top1 <= 1"),
         sa.ForeignKeyConstraint(
