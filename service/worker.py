@@ -151,6 +151,7 @@ def _last_line(log_file: Path) -> str:
 def main() -> None:
     """Work until SIGTERM or SIGINT, or until the server that started this worker is gone."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     stop = StopFlag()
     signal.signal(signal.SIGTERM, stop.set)
     signal.signal(signal.SIGINT, stop.set)

@@ -8,10 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from service.client import Client
 from service.commands.output import (
     SERVER,
     AsJson,
     Server,
+    clean,
     connect,
     err,
     out,
@@ -23,7 +25,7 @@ from service.commands.output import (
 
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the job to its end.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
-Supernet = Annotated[str, typer.Option(help="Name of the supernet.")]
+Supernet = Annotated[str | None, typer.Option(help="Its name; default: the only one there is.")]
 JOB_COLUMNS = ("id", "kind", "state", "attempts", "progress", "error")
 
 
@@ -51,7 +53,7 @@ def train(
 
 
 def profile(
-    supernet: Supernet,
+    supernet: Supernet = None,
     device: Annotated[str, typer.Option(help="A device, or the server's machine.")] = "here",
     runtime: Annotated[str, typer.Option(help="onnxruntime or eager.")] = "onnxruntime",
     threads: Annotated[int, typer.Option(help="Threads per network.")] = 1,
@@ -63,7 +65,8 @@ def profile(
 ) -> None:
     """Measure sampled subnets on a device and fit its latency predictor."""
     with problems_to_exit(), connect(server) as client:
-        body = {"supernet": supernet, "device": device, "runtime": runtime, "threads": threads}
+        name = the_supernet(client, supernet)
+        body = {"supernet": name, "device": device, "runtime": runtime, "threads": threads}
         job = run_job(client, "profile", as_json=as_json, wait=wait, samples=samples, seed=seed, **body)
         if not as_json and wait:
             result = job["result"]
@@ -71,7 +74,7 @@ def profile(
 
 
 def search(
-    supernet: Supernet,
+    supernet: Supernet = None,
     budget: Annotated[int, typer.Option(help="How many subnets to evaluate.")] = 200,
     device: Annotated[str, typer.Option(help="A device, or the server's machine.")] = "here",
     searcher: Annotated[str, typer.Option(help="random, nsga2, tpe …")] = "nsga2",
@@ -91,14 +94,16 @@ def search(
     if min_top1 is not None:
         constraints.append({"metric": "top1", "minimum": min_top1})
     with problems_to_exit(), connect(server) as client:
-        body = {"supernet": supernet, "device": device, "searcher": searcher, "constraints": constraints}
+        name = the_supernet(client, supernet)
+        body = {"supernet": name, "device": device, "searcher": searcher, "constraints": constraints}
         sizes = {"budget": budget, "batch_size": batch_size, "seed": seed, "study": study}
         job = run_job(client, "search", as_json=as_json, wait=wait, **body, **sizes)
         if not as_json and wait:
             result = job["result"]
             out.print(
-                f"study {result['study']}: {result['n_trials']} subnets, {result['front_size']} on the front; "
-                f"hypervolume {result['hypervolume']:.4g}; see it with: nas front --study {result['study']}"
+                f"study {result['study']}: {result['n_trials']} subnets, "
+                f"{result['front_size']} on the front, hypervolume {result['hypervolume']:.4g}; "
+                f"see it with: nas front --study {result['study']}"
             )
 
 
@@ -139,6 +144,19 @@ def jobs(
             print_json(found)
         else:
             print_table(JOB_COLUMNS, [[_job_cell(job, column) for column in JOB_COLUMNS] for job in found])
+
+
+def the_supernet(client: Client, name: str | None) -> str:
+    """The name given, or that of the only supernet on the server; exits if there is none or a choice."""
+    if name is not None:
+        return name
+    names = [item["name"] for item in client.supernets()]
+    if len(names) == 1:
+        return str(names[0])
+    err.print(
+        f"error: name one with --supernet: {clean(', '.join(names)) or 'there is none yet'}", markup=False
+    )
+    raise typer.Exit(2)
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

@@ -18,8 +18,9 @@ from rich.text import Text
 from service.client import DEFAULT_URL, Client, Event, describe
 from service.errors import ProblemError
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+WIDTH_PIPED = 200  # where there is no terminal to ask, so that ids stay in one piece
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH_PIPED)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 MAX_NUMBERS = 3  # of a progress report beside its bar
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -38,9 +39,8 @@ def problems_to_exit() -> Iterator[None]:
     try:
         yield
     except ProblemError as error:
-        err.print(Text.assemble(("error: ", "bold red"), clean(str(error))))
-        for line in describe(error.document):
-            err.print(Text(f"  {clean(line)}"))
+        for line in describe(error.document) or [str(error)]:
+            err.print(Text.assemble(("error: ", "bold red"), clean(line)))
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
