@@ -19,7 +19,7 @@ import numpy as np
 
 from predictors.campaign import Campaign, joined
 from predictors.device import Device
-from predictors.errors import MeasurementStoppedError, UnsupportedModelError
+from predictors.errors import InvalidValueError, MeasurementStoppedError, UnsupportedModelError
 from predictors.runtimes.runtime import Runtime, Session
 from predictors.sample import LatencySample
 from searchspaces.space import Arch
@@ -35,8 +35,10 @@ OTHER_MIN_SPEARMAN = 0.99
 class MeasurementProtocol:
     """How to measure.
 
-    ``passes`` timings of every network after ``warmup`` runs; a timing repeats the network until
-    it should last ``min_timing_us``, so that the clock's own microsecond does not count. A share
+    ``passes`` timings of every network after ``warmup`` runs; right before each timing it runs
+    ``settle`` times untimed, so that it finds its own weights in the cache, as a network that is
+    served alone does. Every timing is one run of every network: averaging a number of runs that
+    depends on the network made the same network 1.4 times slower or not, by chance. A share
     ``repeat_fraction`` of the networks is loaded and measured twice. If the campaign does not
     repeat itself with ``min_spearman`` (None: by runtime), it is prolonged by as many passes, up
     to ``rounds`` rounds in all; campaigns of less spread than ``min_spread`` are not judged.
@@ -46,7 +48,7 @@ class MeasurementProtocol:
     passes: int = 30
     seed: int = 0
     repeat_fraction: float = 0.1
-    min_timing_us: float = 200.0
+    settle: int = 1
     rounds: int = 2
     min_spearman: float | None = None
     min_spread: float = 1.5
@@ -54,9 +56,11 @@ class MeasurementProtocol:
     def __post_init__(self) -> None:
         for field in ("warmup", "passes", "rounds"):
             if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1; got {getattr(self, field)}")
+                raise InvalidValueError(f"{field} must be at least 1; got {getattr(self, field)}")
+        if self.settle < 0:
+            raise InvalidValueError(f"settle must be at least 0; got {self.settle}")
         if not 0 <= self.repeat_fraction <= 1:
-            raise ValueError(f"repeat_fraction must lie in [0, 1]; got {self.repeat_fraction}")
+            raise InvalidValueError(f"repeat_fraction must lie in [0, 1]; got {self.repeat_fraction}")
 
     def required_spearman(self, runtime: str) -> float:
         """The least self-Spearman that a campaign on this runtime must reach."""
@@ -85,13 +89,12 @@ Candidates: TypeAlias = "Mapping[Arch, tuple[nn.Module, Tensor]]"
 Report: TypeAlias = Callable[[ProfileProgress], None]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Entry:
-    """One loaded network; ``inner`` runs make up one timing."""
+    """One loaded network."""
 
     arch: Arch
     session: Session
-    inner: int = 1
 
 
 def profile(
@@ -146,7 +149,9 @@ def run_campaign(
                 failures[arch] = str(error)
                 continue
             entries.append(_Entry(arch, session))
-        _warm_up(entries, protocol, clock)
+        for entry in entries:
+            for _ in range(protocol.warmup):
+                entry.session.run()
         count = len(candidates) - len(failures)
         samples: tuple[LatencySample, ...] = ()
         for round_ in range(protocol.rounds):
@@ -167,16 +172,6 @@ def _repeated(archs: Sequence[Arch], protocol: MeasurementProtocol) -> list[Arch
     return [archs[i] for i in sorted(chosen)]
 
 
-def _warm_up(entries: Sequence[_Entry], protocol: MeasurementProtocol, clock: Clock) -> None:
-    for entry in entries:
-        fastest = math.inf
-        for _ in range(protocol.warmup):
-            start = clock.wall_ns()
-            entry.session.run()
-            fastest = min(fastest, clock.wall_ns() - start)
-        entry.inner = max(1, math.ceil(protocol.min_timing_us * 1e3 / max(fastest, 1.0)))
-
-
 def _round(
     entries: Sequence[_Entry],
     device: Device,
@@ -193,21 +188,21 @@ def _round(
             progress.step()
             rng = np.random.default_rng([protocol.seed, 1, round_, index])
             for i in rng.permutation(len(entries)):
-                cpu_ms[i, index], wall_ms[i, index] = _time(entries[i], clock)
+                cpu_ms[i, index], wall_ms[i, index] = _time(entries[i].session, protocol.settle, clock)
     return [
         LatencySample(entry.arch, device, tuple(cpu.tolist()), tuple(wall.tolist()))
         for entry, cpu, wall in zip(entries, cpu_ms, wall_ms, strict=True)
     ]
 
 
-def _time(entry: _Entry, clock: Clock) -> tuple[float, float]:
-    """CPU and wall milliseconds of one run, averaged over the inner runs."""
-    run, count = entry.session.run, entry.inner
+def _time(session: Session, settle: int, clock: Clock) -> tuple[float, float]:
+    """CPU and wall milliseconds of one run after ``settle`` untimed ones."""
+    for _ in range(settle):
+        session.run()
     wall, cpu = clock.wall_ns(), clock.cpu_ns()
-    for _ in range(count):
-        run()
+    session.run()
     cpu, wall = clock.cpu_ns() - cpu, clock.wall_ns() - wall
-    return cpu / count / 1e6, wall / count / 1e6
+    return cpu / 1e6, wall / 1e6
 
 
 @contextmanager

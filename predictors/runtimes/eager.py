@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from predictors.device import Device
+from predictors.errors import InvalidValueError
 from predictors.runtimes.local import local_device
 from predictors.runtimes.runtime import Images
 
@@ -51,7 +52,7 @@ class EagerRuntime:
     def load(self, module: nn.Module, example: Tensor, *, threads: int = 1) -> EagerSession:  # noqa: ARG002
         """A session over a copy of the module; ``limit_threads`` is what bounds eager's threads."""
         if module.training:
-            raise ValueError("module is in train mode; call eval() before it is measured")
+            raise InvalidValueError("module is in train mode; call eval() before it is measured")
         return EagerSession(copy.deepcopy(module), example.clone())
 
     @contextmanager

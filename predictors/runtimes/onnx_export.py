@@ -17,7 +17,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from predictors.errors import UnsupportedModelError
+from predictors.errors import InvalidValueError, UnsupportedModelError
 from predictors.runtimes.onnx_graph import OnnxGraph, Symbol, Value
 from predictors.runtimes.onnx_ops import TRANSLATIONS
 from predictors.runtimes.onnx_trace import Ref, Step, Trace, is_getitem, trace
@@ -54,10 +54,10 @@ class OnnxExporter:
     def export(self, module: nn.Module, example: Tensor) -> onnx.ModelProto:
         """A float32 model with input ``images`` (the example's shape) and output ``logits``.
 
-        Raises UnsupportedModelError, which names the operator, and ValueError in train mode.
+        Raises UnsupportedModelError, which names the operator, and InvalidValueError in train mode.
         """
         if module.training:
-            raise ValueError("module is in train mode; call eval() before it is exported")
+            raise InvalidValueError("module is in train mode; call eval() before it is exported")
         graph = OnnxGraph()
         value = Symbol(INPUT, tuple(example.shape))
         for layer, key in _layers(module):

@@ -32,7 +32,7 @@ class Runtime(Protocol):
     """A way of running networks: the library, its version and its settings.
 
     Laws: ``load(m, x).outputs(x)`` equals ``m(x)`` within 1e-4; ``load`` leaves ``m`` as it was
-    and refuses a module in train mode with ValueError; what the runtime cannot run exactly
+    and refuses a module in train mode with InvalidValueError; what the runtime cannot run exactly
     raises UnsupportedModelError.
     """
 

@@ -1,0 +1,210 @@
+"""Structural features of subnets for latency: what each layer computes and moves, in closed form.
+
+A network's latency is close to the sum of its layers' (Spearman .99 for block sums), and a
+layer's close to linear in a few quantities of its kind: one call, multiply-accumulates of
+matrix products and of depthwise convolutions, elements written, and the terms that grow with
+the square of the tokens. Columns are summed over the layers, so a linear model on them is an
+additive latency model. Quantities are per image, in millions, calls excepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from searchspaces.cost import ssd_chunk_length
+from searchspaces.space import Arch, SearchSpace
+from searchspaces.subnet import (
+    AttentionSpec,
+    ConvNeXtSpec,
+    DownsampleSpec,
+    HeadSpec,
+    LayerSpec,
+    MBConvSpec,
+    SSMSpec,
+    StemSpec,
+    StitchSpec,
+    SubnetSpec,
+)
+
+FloatArray = NDArray[np.float64]
+MILLION = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class SizedLayer:
+    """A layer at the side length (pixels) of its input: all that its latency depends on."""
+
+    spec: LayerSpec
+    size: int
+
+
+def sized_layers(subnet: SubnetSpec) -> tuple[SizedLayer, ...]:
+    """The subnet's layers with their input sizes, in order."""
+    return tuple(
+        SizedLayer(layer.spec, size) for layer, size in zip(subnet.layers, subnet.sizes, strict=True)
+    )
+
+
+def quantities(layer: SizedLayer) -> Mapping[str, float]:
+    """What the layer computes and moves: name to amount (millions; ``calls`` is 1 and ``operators`` their number)."""
+    return dict(_quantities(layer))
+
+
+@lru_cache(maxsize=65536)
+def _quantities(layer: SizedLayer) -> tuple[tuple[str, float], ...]:
+    spec, pixels = layer.spec, layer.size**2
+    match spec:
+        case StemSpec() | DownsampleSpec():
+            amounts = _entry(spec, layer.size)
+        case StitchSpec():
+            amounts = {"matmul": pixels * spec.in_width * spec.width, "elements": pixels * spec.width}
+        case MBConvSpec():
+            amounts = _mbconv(spec, pixels)
+        case ConvNeXtSpec():
+            amounts = _convnext(spec, pixels)
+        case AttentionSpec():
+            amounts = _attention(spec, pixels)
+        case SSMSpec():
+            amounts = _ssm(spec, pixels)
+        case HeadSpec():
+            amounts = {"elements": pixels * spec.width}
+        case other:
+            assert_never(other)
+    return (("calls", 1.0), ("operators", float(_operators(layer))), *((name, value / MILLION) for name, value in amounts.items()))
+
+
+def _operators(layer: SizedLayer) -> int:
+    """About how many operators the layer launches, its convolutions' norms folded."""
+    match layer.spec:
+        case MBConvSpec():
+            return 6
+        case ConvNeXtSpec():
+            return 8
+        case AttentionSpec():
+            return 22
+        case SSMSpec(directions=directions):
+            chunked = layer.size**2 > ssd_chunk_length(layer.size**2)
+            return 50 + 4 * (directions > 1) + 8 * (directions > 2) + 30 * chunked
+        case StemSpec() | HeadSpec():
+            return 4
+        case DownsampleSpec() | StitchSpec():
+            return 1
+        case other:
+            assert_never(other)
+
+
+def _entry(spec: StemSpec | DownsampleSpec, size: int) -> dict[str, float]:
+    pixels = (-(-size // spec.stride)) ** 2
+    in_width = spec.in_width if isinstance(spec, DownsampleSpec) else 1
+    kernel = 1 if spec.stride == 1 and isinstance(spec, DownsampleSpec) else 3
+    return {"matmul": pixels * in_width * spec.width * kernel**2, "elements": pixels * spec.width}
+
+
+def _mbconv(spec: MBConvSpec, pixels: int) -> dict[str, float]:
+    hidden = spec.width * spec.expansion
+    return {
+        "matmul": 2 * pixels * spec.width * hidden,
+        f"depthwise{spec.kernel}": pixels * hidden,
+        "elements": pixels * (2 * hidden + spec.width),
+        "weights": 2 * spec.width * hidden,
+    }
+
+
+def _convnext(spec: ConvNeXtSpec, pixels: int) -> dict[str, float]:
+    hidden = spec.width * spec.expansion
+    return {
+        "matmul": 2 * pixels * spec.width * hidden,
+        f"depthwise{spec.kernel}": pixels * spec.width,
+        "elements": pixels * spec.width,
+        "activations": pixels * hidden,
+        "weights": 2 * spec.width * hidden,
+    }
+
+
+def _attention(spec: AttentionSpec, pixels: int) -> dict[str, float]:
+    hidden, inner = spec.width * spec.expansion, spec.heads * spec.head_dim
+    return {
+        "matmul": pixels * spec.width * (4 * inner + 2 * hidden),
+        "elements": pixels * (spec.width + 3 * inner),
+        "activations": pixels * hidden,
+        "weights": spec.width * (4 * inner + 2 * hidden),
+        "token_pairs": spec.heads * pixels**2,
+        "token_products": 2 * inner * pixels**2,
+    }
+
+
+def _ssm(spec: SSMSpec, pixels: int) -> dict[str, float]:
+    hidden, heads = spec.width * spec.expansion, spec.width // spec.head_dim
+    chunk = ssd_chunk_length(pixels)
+    chunks = -(-pixels // chunk)
+    scanned = spec.directions * chunks * chunk  # tokens of all scans, padded to whole chunks
+    return {
+        "matmul": pixels * spec.width * (3 * spec.width + 2 * hidden),
+        "elements": pixels * spec.width,
+        "activations": pixels * hidden,
+        "weights": spec.width * (3 * spec.width + 2 * hidden),
+        "scan_projections": scanned * spec.width * (2 * spec.state + heads),
+        "scan_elements": scanned * spec.width,
+        "decays": scanned * chunk * heads,
+        "mixing": scanned * chunk * (spec.state + spec.width),
+        "chunked_calls": MILLION * (chunks > 1),
+        "chunk_states": (chunks > 1) * scanned * spec.state * spec.width,
+        "chunk_pairs": (chunks > 1) * spec.directions * chunks**2 * spec.state * spec.width,
+        "direction_calls": MILLION * spec.directions,
+    }
+
+
+def columns(space: SearchSpace) -> tuple[str, ...]:
+    """Names ``KIND.QUANTITY`` of every quantity that a layer of this space can have, sorted.
+
+    ``all.QUANTITY`` is its sum over kinds: with few samples the model leans on those.
+    """
+    names: set[str] = set()
+    for bounds in space.fabric.slots().values():
+        for spec in _variants(bounds):
+            for name in quantities(SizedLayer(spec, 1)):
+                names.update((f"{spec.kind}.{name}", f"all.{name}"))
+    return tuple(sorted(names))
+
+
+def _variants(bounds: LayerSpec) -> list[LayerSpec]:
+    """The specs whose quantities have different names: one for each odd kernel up to the bound."""
+    if isinstance(bounds, MBConvSpec | ConvNeXtSpec):
+        return [replace(bounds, kernel=kernel) for kernel in range(1, bounds.kernel + 1, 2)]
+    return [bounds]
+
+
+def features(space: SearchSpace, archs: Sequence[Arch], names: Sequence[str]) -> FloatArray:
+    """Sums over the layers of each arch of the quantities ``names``: shape (n, len(names)).
+
+    Each distinct layer is computed once, so 10,000 archs take about a second.
+    """
+    index = {name: column for column, name in enumerate(names)}
+    table: list[FloatArray] = []
+    rows: dict[SizedLayer, int] = {}
+    owner, layer_row = [], []
+    for position, arch in enumerate(archs):
+        for layer in sized_layers(space.decode(arch)):
+            row = rows.setdefault(layer, len(rows))
+            if row == len(table):
+                table.append(_row(layer, index))
+            owner.append(position)
+            layer_row.append(row)
+    result = np.zeros((len(archs), len(names)))
+    if table:
+        np.add.at(result, np.array(owner), np.stack(table)[np.array(layer_row)])
+    return result
+
+
+def _row(layer: SizedLayer, index: Mapping[str, int]) -> FloatArray:
+    row = np.zeros(len(index))
+    for name, amount in quantities(layer).items():
+        row[index[f"{layer.spec.kind}.{name}"]] = amount
+        row[index[f"all.{name}"]] = amount
+    return row

@@ -1,0 +1,180 @@
+"""LatencyPredictor: latency of any subnet of a space on one device, with calibrated intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors.device import Device
+from predictors.errors import CorruptFitError, DeviceMismatchError, InvalidValueError, NotFittedError
+from predictors.features import columns, features
+from predictors.fit_files import StoredFit, read_fit, write_fit
+from predictors.linear_gp import LinearPosterior, fit_linear
+from predictors.predictor import Prediction
+from predictors.quality import Quality, cross_validate
+from predictors.sample import LatencySample
+from searchspaces.space import Arch, SearchSpace
+
+FloatArray = NDArray[np.float64]
+COVERAGE = 0.9
+NORMAL_90 = 1.6448536269514722  # half-width of a normal's central 90 % in standard deviations
+MIN_SAMPLES = 5
+MIN_FOR_QUALITY = 20
+REFERENCE_ARCHS = 512  # random archs whose features set the unit of each column
+FLOOR = 0.1  # share of the fastest measured latency below which no prediction goes
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    posterior: LinearPosterior
+    inflation: float  # calibrated over model standard deviation
+    floor: float  # ms
+
+
+class LatencyPredictor:
+    """Predicts the median latency in ms of archs of ``space`` on ``device``.
+
+    Structural features (``predictors.features``) under a Bayesian linear model with relative
+    noise. Intervals are conformal: leave-one-out residuals over the model's standard deviation
+    give the factor that makes 90 % of the intervals hold (Lei et al. 2018, arXiv 1604.04173,
+    section 2.4, with the jackknife for the split).
+    """
+
+    def __init__(self, space: SearchSpace, device: Device) -> None:
+        self.space = space
+        self.device = device
+        self.quality: Quality | None = None
+        self._names = columns(space)
+        self._units = _units(space, self._names)
+        self._fit: _Fit | None = None
+
+    def fit(self, archs: Sequence[Arch], targets: FloatArray) -> None:
+        """Fit to latencies in ms, shape (n,), n >= 5, positive and finite.
+
+        From 20 distinct archs on, ``quality`` is set by five-fold cross-validation. Raises
+        InvalidValueError and leaves an earlier fit as it was.
+        """
+        targets = _checked(archs, targets)
+        quality = None
+        if len(set(archs)) >= MIN_FOR_QUALITY:
+            quality = cross_validate(lambda: _Plain(self), archs, targets)
+        self._fit, self.quality = self._fitted(archs, targets), quality
+
+    def fit_samples(self, samples: Sequence[LatencySample]) -> None:
+        """``fit`` to measurements; raises DeviceMismatchError if one is of another device."""
+        for sample in samples:
+            if sample.device.fingerprint != self.device.fingerprint:
+                raise DeviceMismatchError(
+                    f"sample of {sample.arch.key} was taken on {sample.device.name} "
+                    f"({sample.device.fingerprint}), not on {self.device.name} ({self.device.fingerprint})"
+                )
+        self.fit([sample.arch for sample in samples], np.array([sample.latency_ms for sample in samples]))
+
+    def predict(self, archs: Sequence[Arch]) -> Prediction:
+        """Latencies in ms; ``std`` is calibrated, so that low and high lie 1.645 of it from the mean.
+
+        No mean lies below a tenth of the fastest latency that was measured, and no low below 0.
+        """
+        if self._fit is None:
+            raise NotFittedError(f"latency predictor of {self.device.name} was not fitted")
+        return self._predicted(self._fit, archs)
+
+    def save(self, folder: Path) -> str:
+        """Write ``latency.json`` and ``latency.safetensors``; returns the SHA-256 of the JSON file."""
+        if self._fit is None:
+            raise NotFittedError(f"latency predictor of {self.device.name} was not fitted")
+        posterior = self._fit.posterior
+        return write_fit(
+            folder,
+            StoredFit(
+                space=self.space.id,
+                device=self.device,
+                names=self._names,
+                scalars={
+                    "noise": posterior.noise,
+                    "inflation": self._fit.inflation,
+                    "floor_ms": self._fit.floor,
+                },
+                arrays={"mean": posterior.mean, "covariance": posterior.covariance, "units": self._units},
+                quality=self.quality,
+            ),
+        )
+
+    @classmethod
+    def load(cls, folder: Path, space: SearchSpace, device: Device | None = None) -> LatencyPredictor:
+        """Read what ``save`` wrote.
+
+        Raises CorruptFitError, which names the file, for damage or another space, and
+        DeviceMismatchError if ``device`` is given and the fit is of another fingerprint.
+        """
+        stored = read_fit(folder)
+        if stored.space != space.id:
+            raise CorruptFitError(f"{folder}: fitted to space {stored.space}, not to {space.id}")
+        if device is not None and device.fingerprint != stored.device.fingerprint:
+            raise DeviceMismatchError(
+                f"{folder}: fitted on device {stored.device.name} ({stored.device.fingerprint}), "
+                f"not on {device.name} ({device.fingerprint})"
+            )
+        predictor = cls(space, device or stored.device)
+        if stored.names != predictor._names:
+            raise CorruptFitError(f"{folder}: features differ from those of this version; fit again")
+        posterior = LinearPosterior(
+            stored.arrays["mean"], stored.arrays["covariance"], stored.scalars["noise"]
+        )
+        predictor._units = stored.arrays["units"]
+        predictor._fit = _Fit(posterior, stored.scalars["inflation"], stored.scalars["floor_ms"])
+        predictor.quality = stored.quality
+        return predictor
+
+    def _features(self, archs: Sequence[Arch]) -> FloatArray:
+        return features(self.space, archs, self._names) / self._units
+
+    def _fitted(self, archs: Sequence[Arch], targets: FloatArray) -> _Fit:
+        result = fit_linear(self._features(archs), targets)
+        scores = np.sort(np.abs(targets - result.loo_mean) / result.loo_std)
+        rank = min(len(scores), int(np.ceil(COVERAGE * (len(scores) + 1))))
+        inflation = float(scores[rank - 1]) / NORMAL_90
+        return _Fit(result.posterior, inflation, FLOOR * float(targets.min()))
+
+    def _predicted(self, fit: _Fit, archs: Sequence[Arch]) -> Prediction:
+        mean, std = fit.posterior.predict(self._features(archs))
+        mean, std = np.maximum(mean, fit.floor), std * fit.inflation
+        return Prediction(mean, std, np.maximum(mean - NORMAL_90 * std, 0.0), mean + NORMAL_90 * std)
+
+
+class _Plain:
+    """A fit for cross-validation: as its owner's, without a quality of its own."""
+
+    def __init__(self, owner: LatencyPredictor) -> None:
+        self._owner = owner
+        self._fit: _Fit | None = None
+
+    def fit(self, archs: Sequence[Arch], targets: FloatArray) -> None:
+        self._fit = self._owner._fitted(archs, targets)
+
+    def predict(self, archs: Sequence[Arch]) -> Prediction:
+        assert self._fit is not None
+        return self._owner._predicted(self._fit, archs)
+
+
+def _units(space: SearchSpace, names: Sequence[str]) -> FloatArray:
+    """Root mean square of each column over random archs; 1 for a column that is zero in all of them."""
+    rng = np.random.default_rng([len(names), REFERENCE_ARCHS])
+    table = features(space, [space.sample(rng) for _ in range(REFERENCE_ARCHS)], names)
+    rms = np.sqrt(np.mean(np.square(table), axis=0))
+    return np.where(rms > 0, rms, 1.0)
+
+
+def _checked(archs: Sequence[Arch], targets: FloatArray) -> FloatArray:
+    targets = np.asarray(targets, dtype=np.float64)
+    if targets.shape != (len(archs),):
+        raise InvalidValueError(f"targets must have shape ({len(archs)},), one per arch; got {targets.shape}")
+    if len(archs) < MIN_SAMPLES:
+        raise InvalidValueError(f"a fit needs at least {MIN_SAMPLES} measured archs; got {len(archs)}")
+    if not (np.isfinite(targets).all() and (targets > 0).all()):
+        raise InvalidValueError("targets must be positive and finite latencies in ms")
+    return targets
