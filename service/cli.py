@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from service.commands import jobs, results, serve
+from service.commands import demo, jobs, results, serve
 
 app = typer.Typer(
     name="nas",
@@ -26,6 +26,7 @@ for command in (
     jobs.jobs,
     results.devices,
     serve.openapi,
+    demo.demo,
 ):
     app.command()(command)
 

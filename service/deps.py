@@ -52,6 +52,11 @@ def require_token(
         raise HTTPException(401, "a valid bearer token is needed", {"WWW-Authenticate": "Bearer"})
 
 
+def local_device(runtime: str, threads: int = 1) -> str:
+    """Name of this machine as a device of ``runtime``; more threads make another device of it."""
+    return local_name(runtime) + (f"-t{threads}" if threads > 1 else "")
+
+
 def resolve_device(name: str) -> str:
     """``here`` is this machine under the default runtime; other names are themselves."""
     return local_name(DEFAULT_RUNTIME) if name == "here" else name

@@ -109,6 +109,7 @@ STATUS: Mapping[type[NasError], int] = {
     ProblemError: 502,
     ServerStartError: 503,
     predictors.CorruptFitError: 409,
+    predictors.InvalidValueError: 422,
 }
 
 

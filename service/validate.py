@@ -20,12 +20,11 @@ from nas.data.load import SOURCES
 from nas.errors import ConfigError, StudyNotFoundError
 from nas.search.registry import SEARCHERS
 from nas.supernet.config import TrainConfig
-from predictors.device import local_name
 from searchspaces.cost import cost
 from searchspaces.errors import InvalidArchError, UnknownSpaceError
 from searchspaces.registry import get_space
 from searchspaces.space import Arch, SearchSpace
-from service.deps import resolve_device
+from service.deps import local_device, resolve_device
 from service.errors import FieldError, InvalidJobError
 from service.schemas.base import Wire
 from service.schemas.jobs import ConstraintSpec, ExtractJob, ProfileJob, SearchJob, SubnetGenes, TrainJob
@@ -48,7 +47,8 @@ def payload_of(job: Submission) -> dict[str, Any]:
     payload = job.model_dump(exclude={"kind"})
     match job:
         case ProfileJob():
-            payload["device"] = local_name(job.runtime) if job.device == "here" else job.device
+            if job.device == "here":
+                payload["device"] = local_device(job.runtime, job.threads)
         case SearchJob():
             payload["device"] = resolve_device(job.device)
         case ExtractJob() if job.device is not None:
@@ -122,12 +122,15 @@ def _config(job: TrainJob) -> Iterator[FieldError]:
 
 def _profile(job: ProfileJob, stores: Stores) -> Iterator[FieldError]:
     yield from _supernet(job.supernet, stores)
-    here = local_name(job.runtime)
-    if job.device not in ("here", here):
-        missing = list(_device(job.device, stores))
-        yield from missing
-        if not missing and stores.devices.get_device(job.device).device.runtime != job.runtime:
-            yield FieldError("#/runtime", f"device {job.device!r} has another runtime")
+    if job.device in ("here", local_device(job.runtime, job.threads)):
+        return
+    missing = list(_device(job.device, stores))
+    yield from missing
+    if not missing:
+        device = stores.devices.get_device(job.device).device
+        for field in ("runtime", "threads"):
+            if getattr(device, field) != getattr(job, field):
+                yield FieldError(f"#/{field}", f"device {device.name!r} has {getattr(device, field)!r}")
 
 
 def _search(job: SearchJob, stores: Stores) -> Iterator[FieldError]:

@@ -62,7 +62,9 @@ def print_table(
     """A table; numbers align right."""
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+        numeric = bool(rows) and all(type(row[index]) in (int, float) for row in rows)
+            isinstance(row[index], int | float) and row[index] is not True for row in rows
+        )
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))
@@ -73,6 +75,8 @@ def cell(value: object) -> str:
     """A value as a table shows it: four significant digits, a dash for nothing."""
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else clean(value)
 
 

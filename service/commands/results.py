@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -89,14 +90,17 @@ def verify(
     """Check an extracted model on this machine: digests, parity of every format, latency. Needs no server."""
     module = import_module("nas.export.verify")  # loads torch, which no other command does
     try:
-        report: dict[str, Any] = module.verify_package(folder)
+        report = module.verify(folder)
     except NasError as error:
         err.print(f"error: {clean(error)}", markup=False)
         raise typer.Exit(1) from None
-    print_json(report) if as_json else print_table(
-        ("check", "result"), [(name, value) for name, value in report.items() if name != "ok"]
-    )
-    if not report["ok"]:
+    checks = [asdict(check) for check in report.checks]
+    if as_json:
+        print_json({"passed": report.passed, "checks": checks})
+    else:
+        columns = ("kind", "subject", "passed", "detail")
+        print_table(columns, [[check[column] for column in columns] for check in checks])
+    if not report.passed:
         raise typer.Exit(1)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from predictors.campaign import Campaign
 from predictors.device import Device
-from predictors.errors import DeviceMismatchError
 from predictors.profiler import MeasurementProtocol, run_campaign
 from predictors.runtimes.registry import get_runtime
 from predictors.runtimes.runtime import Runtime
@@ -20,14 +19,6 @@ def local_runtime(device: Device) -> Runtime | None:
     runtime = get_runtime(device.runtime)
     here = runtime.device(device.name, threads=device.threads, batch_size=device.batch_size)
     return runtime if here.fingerprint == device.fingerprint else None
-
-
-def require_local(device: Device) -> Runtime:
-    """As ``local_runtime``; raises DeviceMismatchError if this machine is another device."""
-    runtime = local_runtime(device)
-    if runtime is None:
-        raise DeviceMismatchError(f"device {device.name!r} is not this machine with this runtime version")
-    return runtime
 
 
 def measure(

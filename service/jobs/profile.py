@@ -1,0 +1,113 @@
+"""Measure sampled subnets on this machine, then fit the device's latency predictor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from db.errors import DeviceNotFoundError
+from db.ids import new_id
+from db.records import Job, PredictorRecord
+from predictors.campaign import Campaign
+from predictors.device import Device
+from predictors.errors import DeviceMismatchError
+from predictors.latency import LatencyPredictor
+from predictors.profiler import MeasurementProtocol
+from predictors.runtimes.registry import get_runtime
+from searchspaces.space import Arch, SearchSpace
+from service.jobs.context import JobContext
+from service.jobs.inputs import Trained, open_supernet
+from service.jobs.measuring import measure
+
+
+def run(job: Job, context: JobContext) -> Mapping[str, Any]:
+    """Measure, store the raw times, fit to all that were ever taken on this device, store the fit.
+
+    Raises UnstableMeasurementError, DeviceMismatchError; MeasurementStoppedError when asked to stop.
+    """
+    payload = job.payload
+    trained = open_supernet(payload["supernet"], context)
+    runtime = get_runtime(payload["runtime"])
+    device = runtime.device(payload["device"], threads=payload["threads"])
+    _require_same_machine(device, context)
+    archs = sample_archs(trained.supernet.space, payload["samples"], payload["seed"])
+    protocol = MeasurementProtocol(seed=payload["seed"])
+    campaign = measure(trained, archs, runtime, device, protocol, context)
+    for arch, reason in campaign.failures.items():
+        context.log(f"arch {arch.key} cannot run on {runtime.name}: {reason}")
+    campaign.require_stable(
+        min_spearman=protocol.required_spearman(runtime.name), min_spread=protocol.min_spread
+    )
+    context.stores.devices.put_device(device)
+    context.stores.devices.add_samples(payload["supernet"], campaign.samples, campaign=job.id)
+    context.report("fit", 0, 1)
+    record = _fit(trained, device, campaign, context)
+    return {
+        "device": device.name,
+        "fingerprint": device.fingerprint,
+        "predictor": record.id,
+        "n_samples": record.n_samples,
+        "n_failures": len(campaign.failures),
+        "quality": dict(record.quality),
+    }
+
+
+def sample_archs(space: SearchSpace, n: int, seed: int) -> list[Arch]:
+    """``n`` distinct archs, the smallest and the largest first; all of them if there are no more."""
+    if space.size() <= 2 * n:
+        return list(islice(space.archs(), n))
+    rng = np.random.default_rng([seed, 6])
+    archs = dict.fromkeys((space.extreme(largest=False), space.extreme(largest=True)))
+    while len(archs) < n:
+        archs[space.sample(rng)] = None
+    return list(archs)
+
+
+def _fit(trained: Trained, device: Device, campaign: Campaign, context: JobContext) -> PredictorRecord:
+    """Fit, save and record a predictor."""
+    predictor = LatencyPredictor(trained.supernet.space, device)
+    samples = context.stores.devices.list_samples(trained.record.name, device.fingerprint)
+    predictor.fit_samples(samples)
+    record_id = new_id()
+    folder = context.settings.folder / "predictors" / record_id
+    digest = predictor.save(folder)
+    quality = {} if predictor.quality is None else asdict(predictor.quality)
+    record = PredictorRecord(
+        id=record_id,
+        device=device.name,
+        fingerprint=device.fingerprint,
+        supernet=trained.record.name,
+        space=trained.record.space,
+        metric="latency_ms",
+        folder=str(folder),
+        digest=digest,
+        quality={**quality, **_repeatability(campaign)},
+        n_samples=len(samples),
+        created_at=datetime.now(UTC),
+    )
+    context.stores.devices.put_predictor(record)
+    return record
+
+
+def _repeatability(campaign: Campaign) -> dict[str, float]:
+    """How well this campaign repeats itself, as far as that is known."""
+    found = {"self_spearman": campaign.self_spearman, "wall_over_cpu": campaign.wall_over_cpu}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _require_same_machine(device: Device, context: JobContext) -> None:
+    """A name that is taken belongs to the hardware that took it, whatever is installed there now."""
+    try:
+        known = context.stores.devices.get_device(device.name).device
+    except DeviceNotFoundError:
+        return
+    if (known.hardware, known.threads) != (device.hardware, device.threads):
+        raise DeviceMismatchError(
+            f"device {device.name!r} is {known.hardware} with {known.threads} threads; "
+            f"this machine is {device.hardware} with {device.threads}"
+        )
