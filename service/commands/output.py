@@ -63,8 +63,6 @@ def print_table(
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(type(row[index]) in (int, float) for row in rows)
-            isinstance(row[index], int | float) and row[index] is not True for row in rows
-        )
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))
