@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 from sqlalchemy import ColumnElement, Row, and_, delete, func, select
 from sqlalchemy.orm import Session
 
 from db.records import FrontPoint
 from db.schema.study_rows import FrontMemberRow, StudyRow, TrialRow, TrialValueRow
-from db.schema.trials import ON_FRONT, load_trials
-from nas.pareto import cost_matrix, front_mask, is_feasible
+from db.schema.trials import load_trials
+from nas.pareto import FloatArray, cost_matrix, front_mask, is_feasible
 from nas.types import Evaluation, Study, TrialState
 from searchspaces.space import Arch
 
@@ -32,18 +33,17 @@ def admit(session: Session, study: Study, number: int, evaluation: Evaluation) -
     """
     if not is_feasible(evaluation, study.constraints):
         return
-    members = load_trials(session, study, ON_FRONT)
-    costs = cost_matrix([trial.evaluation for trial in members], study.objectives)
+    members, costs = _member_costs(session, study)
     cost = cost_matrix([evaluation], study.objectives)[0]
     if ((costs <= cost).all(axis=1) & (costs < cost).any(axis=1)).any():
         return
     dominated = (cost <= costs).all(axis=1) & (cost < costs).any(axis=1)
-    leaving = [trial.number for trial, gone in zip(members, dominated, strict=True) if gone]
+    leaving = [member for member, gone in zip(members, dominated, strict=True) if gone]
     if leaving:
         condition = and_(FrontMemberRow.study_id == study.id, FrontMemberRow.number.in_(leaving))
         session.execute(delete(FrontMemberRow).where(condition))
     values = evaluation.values
-    member = FrontMemberRow(
+    admitted = FrontMemberRow(
         study_id=study.id,
         number=number,
         top1=values.get("top1"),
@@ -51,8 +51,25 @@ def admit(session: Session, study: Study, number: int, evaluation: Evaluation) -
         latency_low_ms=values.get("latency_low_ms"),
         latency_high_ms=values.get("latency_high_ms"),
     )
-    session.add(member)
+    session.add(admitted)
     session.flush()
+
+
+def _member_costs(session: Session, study: Study) -> tuple[list[int], FloatArray]:
+    """Numbers of the n members of the study's stored front and their costs (n, objectives)."""
+    statement = (
+        select(FrontMemberRow.number, TrialValueRow.metric, TrialValueRow.value)
+        .join(TrialValueRow, VALUE_OF_MEMBER)
+        .where(FrontMemberRow.study_id == study.id)
+        .where(TrialValueRow.metric.in_([objective.metric for objective in study.objectives]))
+    )
+    values: defaultdict[int, dict[str, float]] = defaultdict(dict)
+    for number, metric, value in session.execute(statement):
+        values[number][metric] = value
+    costs = np.empty((len(values), len(study.objectives)))
+    for row, member in zip(costs, values.values(), strict=True):
+        row[:] = [objective.cost(member[objective.metric]) for objective in study.objectives]
+    return list(values), costs
 
 
 def is_stored_front_right(session: Session, study: Study) -> bool:

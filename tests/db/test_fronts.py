@@ -189,6 +189,13 @@ def test_equal_points_of_different_archs_both_stay(store: SqlStudyStore) -> None
     assert len(store.fronts()) == 2
 
 
+def test_slower_point_of_equal_accuracy_is_left_out_of_the_union(store: SqlStudyStore) -> None:
+    searched(store, [(0.5, 2.0)], "a")
+    searched(store, [(0.5, 3.0)], "b", first=1)
+    searched(store, [(0.4, 2.0)], "c", first=2)
+    assert [p.study_id for p in store.fronts()] == ["a"]
+
+
 def test_studies_without_device_or_latency_have_no_part(store: SqlStudyStore) -> None:
     plain = toy_study("plain")
     costs = Study(

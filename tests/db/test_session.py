@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,13 @@ def test_foreign_writer_is_waited_for_then_reported(sqlite_database: Database, t
     timer.join()
     other.close()
     assert len(jobs.list().items) == 1
+
+
+def test_writer_keeps_foreign_writers_out_from_its_start(sqlite_database: Database, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "nas.db", isolation_level=None, timeout=0)) as other:
+        with sqlite_database.write(), pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        other.execute("BEGIN IMMEDIATE")
 
 
 def test_writers_lock_is_waited_for_then_reported(sqlite_database: Database, tmp_path: Path) -> None:
