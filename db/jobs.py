@@ -29,7 +29,7 @@ from db.records import Job, JobEvent, JobKind, JobState, Page
 from db.schema.base import database_now
 from db.schema.convert import event_of, job_of
 from db.schema.job_rows import JobEventRow, JobRow
-from db.schema.transitions import JobAction
+from db.schema.transitions import HELD, JobAction
 from db.session import Transactions
 
 Events: TypeAlias = list[JobEvent]
@@ -206,7 +206,7 @@ class JobStore:
         def work(session: Session) -> Job:
             row = find(session, job_id, lock=True)
             check_epoch(row, epoch)
-            if not counts:
+            if not counts and JobState(row.state) in HELD:
                 row = change(session, row, attempts=row.attempts - 1)
             return job_of(lose(session, row, message, delay_s))
 

@@ -12,6 +12,7 @@ from db.errors import (
     InvalidCursorError,
     InvalidRecordError,
     JobNotFoundError,
+    JobStateError,
     LeaseLostError,
 )
 from db.jobs import JobStore
@@ -113,6 +114,8 @@ class TestIdempotency:
         again = jobs.submit(JobKind.TRAIN, {"b": 2, "a": 1}, idempotency_key="k")
         assert again == jobs.get(first.id)
         assert len(jobs.list().items) == 1
+        assert jobs.find_by_key("k") == again
+        assert jobs.find_by_key("other") is None
 
     @pytest.mark.parametrize(("kind", "payload"), [(JobKind.TRAIN, {"a": 2}), (JobKind.SEARCH, {"a": 1})])
     def test_other_request_is_refused(self, jobs: JobStore, kind: JobKind, payload: dict[str, int]) -> None:
@@ -217,6 +220,18 @@ class TestLeases:
         jobs.release(later.id, 1, error="out of memory", delay_s=SOON)
         time.sleep(2 * SOON)
         assert (claimed(jobs).id, jobs.get(later.id).epoch) == (later.id, 2)
+
+    def test_attempt_that_is_not_counted_can_be_repeated_for_ever(self, jobs: JobStore) -> None:
+        jobs.submit(JobKind.TRAIN, {})
+        for epoch in range(1, 6):
+            job = claimed(jobs)
+            assert (job.epoch, job.attempts) == (epoch, 1)
+            released = jobs.release(job.id, job.epoch, error="the worker was stopped", counts=False)
+            assert (released.state, released.attempts) == (JobState.PENDING, 0)
+        job = claimed(jobs)
+        jobs.succeed(job.id, job.epoch, {})
+        with pytest.raises(JobStateError):
+            jobs.release(job.id, job.epoch, error="late", counts=False)
 
 
 class TestListing:
