@@ -12,7 +12,7 @@ SHOWN_CLASSES = 100
 USAGE: Mapping[str, tuple[str, str]] = {  # format: (title, lines)
     "torch": (
         "PyTorch (needs `torch` and `safetensors`)",
-        'import torch\nfrom model import load\n\nmodel = load(".")\nlogits = model(images)',
+        'from model import load\n\nmodel = load(".")\nlogits = model(images)',
     ),
     "onnx": (
         "ONNX Runtime (needs `onnxruntime`)",
@@ -81,8 +81,8 @@ def _summary(manifest: Manifest) -> str:
         f"An image classifier of {len(manifest.classes)} classes, found by neural architecture search in the "
         f"space `{manifest.arch.space}` and extracted from its supernet: {manifest.params:,} parameters, "
         f"{manifest.macs / 1e6:.2f} million multiply-adds an image.\n\n"
-        f"- Input `images`: ({size}) {image.dtype} in [{image.low:g}, {image.high:g}]; the network normalises "
-        "them. Images of another size are resized first, by antialiased bilinear interpolation.\n"
+        f"- Input `images`: ({size}) {image.dtype} in [{image.low:g}, {image.high:g}]; the network "
+        "normalises them. Images of another size are resized first, by antialiased bilinear interpolation.\n"
         f"- Output `logits`: (B, {len(manifest.classes)}), in the order of the classes {shown}{more}."
     )
 

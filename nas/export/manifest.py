@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from nas.errors import ExportError
+from nas.errors import ConfigError, ExportError
 from nas.export.codec import decode
 from nas.export.parity import RANDOM_IMAGES, Parity
 from predictors.device import Device
@@ -46,7 +46,7 @@ class InputSpec:
     def __post_init__(self) -> None:
         for name, value, most in (("channels", self.channels, 64), ("resolution", self.resolution, 4096)):
             if not 1 <= value <= most:
-                raise ValueError(f"input.{name} must lie in 1..{most}; got {value}")
+                raise ConfigError(f"input.{name} must lie in 1..{most}; got {value}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class FormatEntry:
 
     def __post_init__(self) -> None:
         if self.batch is not None and not 1 <= self.batch <= RANDOM_IMAGES:
-            raise ValueError(f"batch must be null or lie in 1..{RANDOM_IMAGES}; got {self.batch}")
+            raise ConfigError(f"batch must be null or lie in 1..{RANDOM_IMAGES}; got {self.batch}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Reference:
 
     def __post_init__(self) -> None:
         if self.seed < 0 or len({len(row) for row in self.logits}) != 1:
-            raise ValueError("reference must have a seed of at least 0 and logits of equal length")
+            raise ConfigError("reference must have a seed of at least 0 and logits of equal length")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +99,9 @@ class Accuracy:
 
     def __post_init__(self) -> None:
         if not 0 <= self.top1 <= 1:
-            raise ValueError(f"top1 must lie in [0, 1]; got {self.top1}")
+            raise ConfigError(f"top1 must lie in [0, 1]; got {self.top1}")
         if self.n_images < 1:
-            raise ValueError(f"n_images must be at least 1; got {self.n_images}")
+            raise ConfigError(f"n_images must be at least 1; got {self.n_images}")
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -132,7 +132,7 @@ class MeasuredLatency:
 
     def __post_init__(self) -> None:
         if not 0 < self.latency_ms < math.inf:
-            raise ValueError(f"latency_ms must be positive and finite; got {self.latency_ms}")
+            raise ConfigError(f"latency_ms must be positive and finite; got {self.latency_ms}")
 
     @classmethod
     def of(cls, sample: LatencySample) -> MeasuredLatency:
