@@ -11,7 +11,18 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 
 from service.deps import State, require_token
-from service.routes import artifacts, devices, fronts, health, jobs, spaces, studies, subnets, supernets
+from service.routes import (
+    artifacts,
+    dashboard,
+    devices,
+    fronts,
+    health,
+    jobs,
+    spaces,
+    studies,
+    subnets,
+    supernets,
+)
 from service.settings import Settings
 from service.stores import open_database, open_stores
 from service.web import problems
@@ -43,6 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
     api.add_api_route("/openapi.json", _document, include_in_schema=False)
     app.include_router(api)
     app.include_router(health.router)
+    app.include_router(dashboard.router)
     problems.install(app)
     app.add_middleware(Guard, hosts=settings.hosts, max_body_bytes=settings.max_body_bytes)
     return app
