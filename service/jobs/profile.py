@@ -47,6 +47,7 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
     context.stores.devices.add_samples(payload["supernet"], campaign.samples, campaign=job.id)
     context.report("fit", 0, 1)
     record = _fit(trained, device, campaign, context)
+    context.report("fit", 1, 1)
     return {
         "device": device.name,
         "fingerprint": device.fingerprint,
