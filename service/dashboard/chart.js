@@ -201,7 +201,7 @@ export function ticks(low, high, wanted) {
 function axes(scale) {
   const group = svg("g.axes", { "aria-hidden": "true" });
   const across = ticks(scale.xMin, scale.xMax, Math.max(2, (scale.right - scale.left) / 90));
-  const up = ticks(scale.yMin, scale.yMax, Math.max(2, (scale.bottom - scale.top) / 55));
+  const up = ticks(scale.yMin, scale.yMax, Math.max(2, (scale.bottom - scale.top) / 45));
   const digits = Math.max(0, Math.ceil(-Math.log10(up.step) - 2));
   for (const value of up.values) {
     const y = scale.y(value);

@@ -144,7 +144,8 @@ class FrontsView {
       const text = `Nothing is under ${short(this.budget)} ms; the fastest takes ${short(nearest.latency_ms)} ms: `;
       this.answer.replaceChildren(text, this.chooser(nearest));
     } else {
-      const best = within[within.length - 1];
+      const { top1 } = within[within.length - 1];
+      const best = within.find((point) => point.top1 === top1); // the first of equals, as the API answers
       const score = h("strong", {}, `${percent(best.top1)} top-1`);
       const cost = ` at ${short(best.latency_ms)} ms (${best.latency_source}): `;
       this.answer.replaceChildren(`${limit}: `, score, cost, this.chooser(best));
