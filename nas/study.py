@@ -69,29 +69,11 @@ def run_study(
     """
     _check(study)
     store.create_study(study)
-    stored = store.list_trials(study.id)
     run = _Run(study, pool, store, report or (lambda _: None), should_stop or (lambda: False))
-    exhausted = stopped = False
-    number = 0
-    while number < study.budget and not exhausted:
-        size = min(study.batch_size, study.budget - number)
-        batch = stored[number : number + size]
-        if not batch:
-            if stopped := run.should_stop():
-                break
-            batch = store.start_trials(study.id, _ask(searcher, size))
-        evaluations = run.finish(batch)
-        if evaluations is None:
-            stopped = True
-            break
-        searcher.tell(evaluations)
-        number += len(batch)
-        exhausted = len(batch) < size
-        if batch:
-            run.mark(number)
-    if not stopped:
+    result = run.advance(searcher)
+    if not result.stopped:
         run.check_outcome()
-    return StudyResult(run.n_trials, run.n_failed, exhausted, stopped, tuple(run.hypervolumes))
+    return result
 
 
 @dataclass(slots=True)
@@ -114,6 +96,31 @@ class _Run:
     @property
     def n_failed(self) -> int:
         return sum(evaluation.error is not None for evaluation in self.evaluations)
+
+    def advance(self, searcher: Searcher) -> StudyResult:
+        """Batch by batch to the budget, the end of the space or a stop; first those in the store."""
+        study = self.study
+        stored = self.store.list_trials(study.id)
+        number, exhausted = 0, False
+        while number < study.budget and not exhausted:
+            size = min(study.batch_size, study.budget - number)
+            batch = stored[number : number + size]
+            if not batch:
+                if self.should_stop():
+                    return self._result(stopped=True)
+                batch = self.store.start_trials(study.id, _ask(searcher, size))
+            evaluations = self.finish(batch)
+            if evaluations is None:
+                return self._result(stopped=True)
+            searcher.tell(evaluations)
+            number += len(batch)
+            exhausted = len(batch) < size
+            if batch:
+                self.hypervolumes.append((number, self._hypervolume()))
+        return self._result(exhausted=exhausted)
+
+    def _result(self, *, exhausted: bool = False, stopped: bool = False) -> StudyResult:
+        return StudyResult(self.n_trials, self.n_failed, exhausted, stopped, tuple(self.hypervolumes))
 
     def finish(self, batch: Sequence[Trial]) -> list[Evaluation] | None:
         """Evaluate what of the batch still runs; its evaluations by number, or None if stopped before."""
@@ -162,10 +169,6 @@ class _Run:
     def _hypervolume(self) -> float:
         objectives = self.study.objectives
         return hypervolume(cost_matrix(self.front, objectives), reference_costs(objectives))
-
-    def mark(self, number: int) -> None:
-        """Note the hypervolume after the first ``number`` trials."""
-        self.hypervolumes.append((number, self._hypervolume()))
 
     def check_outcome(self) -> None:
         """Raise when the study has nothing to show, and say why."""
