@@ -24,6 +24,7 @@ from service.stores import open_database, open_stores
 from tests.service.conftest import seed_front, seed_records, start_server, stop_server
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "openapi.json"
+NOT_HTTP = "Invalid HTTP request received."  # from uvicorn: the app never saw the request
 CHECKS: list[CheckFunction] = [
     schemathesis.checks.not_a_server_error,
     status_code_conformance,
@@ -105,6 +106,8 @@ def test_no_request_is_a_server_error_and_answers_are_as_documented(
     @settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(case=api_schema[path][method].as_strategy(generation_mode=mode))
     def check(case: schemathesis.Case) -> None:
-        case.call_and_validate(checks=CHECKS, timeout=30)
+        response = case.call(timeout=30)
+        if response.text != NOT_HTTP:
+            case.validate_response(response, checks=CHECKS)
 
     check()
