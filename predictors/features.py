@@ -52,7 +52,10 @@ def sized_layers(subnet: SubnetSpec) -> tuple[SizedLayer, ...]:
 
 
 def quantities(layer: SizedLayer) -> Mapping[str, float]:
-    """What the layer computes and moves: name to amount (millions; ``calls`` is 1 and ``operators`` their number)."""
+    """What the layer computes and moves: name to amount, in millions.
+
+    ``calls`` is 1, ``operators`` about the number of operators that run.
+    """
     return dict(_quantities(layer))
 
 
@@ -76,7 +79,11 @@ def _quantities(layer: SizedLayer) -> tuple[tuple[str, float], ...]:
             amounts = {"elements": pixels * spec.width}
         case other:
             assert_never(other)
-    return (("calls", 1.0), ("operators", float(_operators(layer))), *((name, value / MILLION) for name, value in amounts.items()))
+    return (
+        ("calls", 1.0),
+        ("operators", float(_operators(layer))),
+        *((name, value / MILLION) for name, value in amounts.items()),
+    )
 
 
 def _operators(layer: SizedLayer) -> int:

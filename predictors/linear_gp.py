@@ -1,7 +1,7 @@
 """Bayesian linear regression with relative noise, averaged over its hyperparameters.
 
-The model y = x w + e with w ~ N(0, prior) and e ~ N(0, (noise y)^2) is a Gaussian process with
-a linear kernel. Prior scale and noise are not chosen but averaged over a grid by exact marginal
+The model y = x w + e with w ~ N(0, prior) and e ~ N(0, (noise x w)^2) is a Gaussian process
+with a linear kernel. Prior scale and noise are not chosen but averaged over a grid by exact marginal
 likelihood (Rasmussen and Williams 2006, section 5.4.1); the average collapses into one mean and
 one covariance of the weights, so a prediction costs two products.
 """
@@ -18,6 +18,10 @@ FloatArray = NDArray[np.float64]
 PRIOR_VARIANCES = np.logspace(-3, 3, 13)  # of all weights together, relative to the mean target squared
 NOISES = np.logspace(-2.5, -0.5, 9)  # relative standard deviation of a target: 0.3 % to 32 %
 INTERCEPT_VARIANCE = 10.0
+# Noise follows the latency, of which the target is only a noisy reading: trusting low readings
+# more would pull the fit down. So the second fit takes the level from the first one.
+REWEIGHTINGS = 2
+LEVEL_FLOOR = 0.1  # no level lies below this share of the smallest target
 NEGLIGIBLE = 1e-4  # share of the evidence below which a setting is left out
 
 
@@ -62,7 +66,19 @@ def fit_linear(x: FloatArray, y: FloatArray) -> LinearFit:
     """Fit features (n, d), each of about unit scale, to positive targets (n,)."""
     unit = float(np.mean(y))
     x, y = _with_intercept(x), y / unit
-    settings = [_fit(x, y, variance, noise) for variance in PRIOR_VARIANCES for noise in NOISES]
+    level = y
+    for _ in range(REWEIGHTINGS):
+        fit = _average(x, y, level)
+        level = np.maximum(fit.loo_mean, LEVEL_FLOOR * y.min())
+    posterior = LinearPosterior(
+        fit.posterior.mean * unit, fit.posterior.covariance * unit**2, fit.posterior.noise
+    )
+    return LinearFit(posterior, fit.loo_mean * unit, fit.loo_std * unit)
+
+
+def _average(x: FloatArray, y: FloatArray, level: FloatArray) -> LinearFit:
+    """The fit averaged over the grid, a target's noise being proportional to its ``level``."""
+    settings = [_fit(x, y, level, variance, noise) for variance in PRIOR_VARIANCES for noise in NOISES]
     evidence = np.array([setting.log_evidence for setting in settings])
     share = np.exp(evidence - evidence.max())
     share /= share.sum()
@@ -77,18 +93,18 @@ def fit_linear(x: FloatArray, y: FloatArray) -> LinearFit:
     loo_second = np.sum([p * (s.loo_variance + s.loo_mean**2) for p, s in kept], axis=0)
     loo_std = np.sqrt(np.maximum(loo_second - loo_mean**2, 0.0))
     return LinearFit(
-        LinearPosterior(mean * unit, (second - np.outer(mean, mean)) * unit**2, noise),
-        loo_mean * unit,
-        loo_std * unit,
+        LinearPosterior(mean, second - np.outer(mean, mean), noise),
+        loo_mean,
+        loo_std,
     )
 
 
-def _fit(x: FloatArray, y: FloatArray, variance: float, noise: float) -> _Setting:
+def _fit(x: FloatArray, y: FloatArray, level: FloatArray, variance: float, noise: float) -> _Setting:
     """One Gaussian process; leave-one-out by equation 5.12 of Rasmussen and Williams."""
     prior = np.full(x.shape[1], variance / (x.shape[1] - 1))
     prior[-1] = INTERCEPT_VARIANCE
     cross = prior[:, None] * x.T  # (d, n)
-    factor = cho_factor(x @ cross + np.diag((noise * y) ** 2), lower=True)
+    factor = cho_factor(x @ cross + np.diag((noise * level) ** 2), lower=True)
     precision = cho_solve(factor, np.eye(len(y)))
     alpha = precision @ y
     log_determinant = 2 * np.log(np.diag(factor[0])).sum()

@@ -223,6 +223,12 @@ def binary(op: str) -> Translation:
     return translate
 
 
+def reversed_sub(g: OnnxGraph, shape: Shape, x: Symbol, other: float, alpha: float = 1) -> Symbol:
+    """A number minus a tensor."""
+    result: Symbol = binary("Sub")(g, shape, other, x, alpha)
+    return result
+
+
 def _operand(g: OnnxGraph, value: Value | float) -> str:
     return g.scalar(float(value)) if isinstance(value, int | float) else g.name(value)
 
@@ -254,6 +260,7 @@ TRANSLATIONS: Mapping[str, Translation] = {
     "aten.sqrt.default": unary("Sqrt"),
     "aten.add.Tensor": binary("Add"),
     "aten.sub.Tensor": binary("Sub"),
+    "aten.rsub.Scalar": reversed_sub,
     "aten.mul.Tensor": binary("Mul"),
     "aten.div.Tensor": binary("Div"),
     "aten.cumsum.default": cumsum,

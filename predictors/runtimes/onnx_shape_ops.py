@@ -101,11 +101,15 @@ def stack(g: OnnxGraph, shape: Shape, parts: Sequence[Value], dim: int = 0) -> S
     return cat(g, shape, rows, axis)
 
 
-def pad(g: OnnxGraph, shape: Shape, x: Symbol, widths: Sequence[int], *more: Any) -> Symbol:
+def pad(
+    g: OnnxGraph,
+    shape: Shape,
+    x: Symbol,
+    widths: Sequence[int],
+    mode: str = "constant",
+    value: float | None = None,
+) -> Symbol:
     """Constant padding; ``widths`` are (before, after) pairs from the last dimension on."""
-    mode, value = (
-        ("constant", 0.0) if not more else more if isinstance(more[0], str) else ("constant", more[0])
-    )
     if mode != "constant" or min(widths, default=0) < 0:
         raise UnsupportedModelError(f"padding of mode {mode!r} and widths {tuple(widths)} cannot be exported")
     if shape == x.shape:
@@ -114,6 +118,11 @@ def pad(g: OnnxGraph, shape: Shape, x: Symbol, widths: Sequence[int], *more: Any
     before = missing + list(widths[::2])[::-1]
     after = missing + list(widths[1::2])[::-1]
     return g.add("Pad", [x.name, g.integers(*before, *after), g.scalar(value or 0.0)], shape)
+
+
+def constant_pad(g: OnnxGraph, shape: Shape, x: Symbol, widths: Sequence[int], value: float = 0.0) -> Symbol:
+    """The older form of constant padding."""
+    return pad(g, shape, x, widths, "constant", value)
 
 
 SHAPE_TRANSLATIONS: Mapping[str, Translation] = {
@@ -140,5 +149,5 @@ SHAPE_TRANSLATIONS: Mapping[str, Translation] = {
     "aten.cat.default": cat,
     "aten.stack.default": stack,
     "aten.pad.default": pad,
-    "aten.constant_pad_nd.default": pad,
+    "aten.constant_pad_nd.default": constant_pad,
 }

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from predictors.errors import UnknownRuntimeError
+from predictors.runtimes.eager import EagerRuntime
+from predictors.runtimes.onnx_runtime import OnnxRuntime
+from predictors.runtimes.registry import RUNTIMES, get_runtime
+from predictors.runtimes.runtime import Runtime
+from tests.contracts.runtime import RuntimeContract
+
+
+class TestEager(RuntimeContract):
+    @pytest.fixture
+    def runtime(self) -> Runtime:
+        return EagerRuntime()
+
+
+class TestOnnxRuntime(RuntimeContract):
+    @pytest.fixture
+    def runtime(self) -> Runtime:
+        return OnnxRuntime()
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(UnknownRuntimeError, match="no runtime 'tpu'; there are eager, onnxruntime"):
+        get_runtime("tpu")
+
+
+def test_a_missing_package_is_named_with_its_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.delitem(sys.modules, "predictors.runtimes.onnx_runtime")
+    with pytest.raises(UnknownRuntimeError, match="needs the package 'onnxruntime': pip install"):
+        get_runtime("onnxruntime")
+
+
+def test_every_runtime_of_the_registry_has_a_contract_suite() -> None:
+    assert set(RUNTIMES) == {EagerRuntime.name, OnnxRuntime.name}
+
+
+def test_plain_parts_load_without_torch_or_ray() -> None:
+    modules = (
+        "predictors.profiler, predictors.latency, predictors.quality, predictors.runtimes.registry, "
+        "predictors.runtimes.onnx_runtime"
+    )
+    code = f"import sys, {modules}; assert not {{'torch', 'ray'}} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
