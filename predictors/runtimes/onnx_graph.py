@@ -57,7 +57,7 @@ class OnnxGraph:
         return self._known[id(value)][1]
 
     def constant(self, array: NDArray[Any], hint: str = "constant") -> str:
-        """A new initialiser; a one-byte copy of equal small integer arrays is not worth sharing."""
+        """A new initialiser; equal ones are not shared."""
         name = self._fresh(hint)
         self.initializers[name] = numpy_helper.from_array(array, name)
         return name
