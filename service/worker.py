@@ -130,8 +130,8 @@ class Worker:
         try:
             if self.jobs.get(job.id).state.is_final:
                 return
-            died = f"signal {-code}" if code < 0 else f"exit code {code}"
-            reason = f"the runner died ({died}){_last_line(log_file)}"
+            died = f"signal {-code}" if code < 0 else f"exit code {code}{_last_line(log_file)}"
+            reason = f"the runner died: {died}"
             if code == STOPPED or self.stop():
                 reason = "its worker was stopped"
             _log.warning("job %s: %s", job.id, reason)

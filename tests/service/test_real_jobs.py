@@ -1,0 +1,83 @@
+"""The job functions themselves: their small decisions, and the whole chain on real parts (slow)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas.data.types import ImageData, Split
+from searchspaces.registry import get_space
+from service.jobs.profile import sample_archs
+from service.jobs.train import channel_statistics, default_space
+from tests.service.conftest import Live, start_server, stop_server
+
+
+@pytest.mark.parametrize(
+    ("resolution", "in_channels", "expected"),
+    [
+        (8, 1, "hybrid-tiny"),
+        (19, 1, "hybrid-tiny"),
+        (28, 1, "hybrid-tiny-r20-24-28"),
+        (32, 3, "hybrid-cifar"),
+        (64, 3, "hybrid-cifar-r48-56-64"),
+        (16, 3, "hybrid-cifar-r12-16"),
+        (1024, 3, "hybrid-cifar-r160-192-224"),
+    ],
+)
+def test_default_space_suits_the_images(resolution: int, in_channels: int, expected: str) -> None:
+    assert default_space(resolution, in_channels) == expected
+    assert get_space(expected).size() >= 10**9
+
+
+def test_channel_statistics_are_those_of_the_training_images() -> None:
+    images = np.zeros((4, 2, 8, 8), np.uint8)
+    images[:2, 0] = 255
+    split = Split(images, np.zeros(4, np.int64))
+    other = Split(images + 7, np.zeros(4, np.int64))
+    mean, std = channel_statistics(ImageData("x", ("a", "b"), split, other, other))
+    assert mean == pytest.approx([0.5, 0.0])
+    assert std == pytest.approx([0.5, 1e-3])
+
+
+def test_sampled_archs_are_distinct_seeded_and_hold_both_extremes() -> None:
+    space = get_space("hybrid-tiny")
+    archs = sample_archs(space, 30, 1)
+    assert len(set(archs)) == 30
+    assert archs == sample_archs(space, 30, 1)
+    assert archs[2:] != sample_archs(space, 30, 2)[2:]
+    assert archs[:2] == [space.extreme(largest=False), space.extreme(largest=True)]
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    server = start_server(tmp_path_factory.mktemp("real"), NAS_RUNNER="service.runner", NAS_LEASE_TTL_S="60")
+    yield server
+    stop_server(server)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_from_images_to_a_verified_model(real: Live, tmp_path: Path) -> None:
+    from nas.export.verify import verify
+
+    with real.client as client:
+        trained = client.run("train", supernet="d", data="digits", config={"epochs": 1})
+        assert 0 <= trained["result"]["metrics"]["top1_largest"] <= 1
+        profiled = client.run("profile", supernet="d", samples=20)
+        assert profiled["result"]["quality"]["n_test"] == 20
+        searched = client.run("search", supernet="d", budget=10, batch_size=5, searcher="random")
+        assert searched["result"]["n_trials"] == 10
+        assert searched["result"]["n_measured"] == searched["result"]["front_size"] > 0
+        points = client.front(device="here")
+        assert all(point["latency_source"] == "measured" for point in points)
+        assert all(0 <= point["test_top1"] <= 1 for point in points)
+        best = client.best(device="here")
+        job = client.run("extract", subnet=best["subnet_id"], formats=["onnx"])
+        assert job["result"]["failed"] == {}
+        client.download_all(job["id"], tmp_path / "model")
+    assert verify(tmp_path / "model", latency=False).passed
+    assert os.listdir(tmp_path) == ["model"]
