@@ -1,7 +1,7 @@
 """PyTorch modules to ONNX, fast enough to measure hundreds of subnets.
 
 ``torch.onnx.export`` takes 2 to 5 s for a subnet and, unless its optimiser is on, writes a graph
-that runs 1.6 times slower. This takes 0.3 s on average over 200 random subnets, because layers
+that runs 1.6 times slower. This takes 0.3 to 0.4 s on average over 200 random subnets, as layers
 seen before are replayed, and its graphs run as fast as the optimised ones.
 ``torch.export`` traces, constants are folded by running them, and each remaining operator has
 one translation. An operator without one is an error, never an approximation.
