@@ -16,10 +16,10 @@ from searchspaces.space import SearchSpace
 
 TINY = HybridConfig(
     stages=(
-        Stage(widths=(16, 24), depths=(1, 2), stride=1),
-        Stage(widths=(24, 32), depths=(1, 2), stride=2),
-        Stage(widths=(32, 48), depths=(1, 2, 3), stride=2),
-        Stage(widths=(48, 64), depths=(1, 2), stride=1),
+        Stage(widths=(8, 16), depths=(1, 2), stride=1),
+        Stage(widths=(8, 16, 24), depths=(1, 2), stride=2),
+        Stage(widths=(16, 24, 32), depths=(1, 2, 3), stride=2),
+        Stage(widths=(16, 32, 48), depths=(1, 2), stride=1),
     ),
     resolutions=(8, 12),
     stem_stride=1,

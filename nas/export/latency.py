@@ -19,7 +19,8 @@ from predictors.runtimes.registry import get_runtime
 from predictors.runtimes.runtime import Runtime, Session
 from predictors.sample import LatencySample
 
-PROTOCOL = MeasurementProtocol(repeat_fraction=0.0)  # one network: nothing to rank
+# One network: nothing to rank, and so quick that many passes cost little.
+PROTOCOL = MeasurementProtocol(warmup=20, passes=100, repeat_fraction=0.0)
 
 
 class ShippedOnnx:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +16,8 @@ from nas.export.manifest import FileEntry, FormatEntry, Manifest, file_entry, re
 from nas.export.parity import TOLERANCE, compare, random_images
 from searchspaces.errors import NasError
 
+LATENCY_TRIES = 3
+LATENCY_PAUSE_S = 2.0
 LATENCY_RATIO = 1.5  # a claim about this very device that is off by more is wrong
 
 
@@ -123,6 +126,16 @@ def _parity(
 
 
 def _latency(folder: Path, manifest: Manifest, entry: FormatEntry) -> tuple[bool, str]:
+    """Other work on the machine can only slow a network down, so a claim that fails is tried again."""
+    for _ in range(LATENCY_TRIES - 1):
+        passed, detail = _timed(folder, manifest, entry)
+        if passed:
+            return True, detail
+        time.sleep(LATENCY_PAUSE_S)
+    return _timed(folder, manifest, entry)
+
+
+def _timed(folder: Path, manifest: Manifest, entry: FormatEntry) -> tuple[bool, str]:
     try:
         sample = measure(folder, manifest, entry)
     except NasError as error:

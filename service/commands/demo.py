@@ -32,7 +32,7 @@ class Plan:
 
 
 PLANS = {
-    "digits": Plan({"epochs": 50}, samples=100, budget=80),
+    "digits": Plan({"epochs": 60, "threads": 1}, samples=100, budget=100),
     "cifar10": Plan({"epochs": 3, "subnets": 2, "lr": 2e-3}, samples=100, budget=60),
 }
 OTHER = Plan({"epochs": 10}, samples=100, budget=80)
@@ -85,7 +85,7 @@ class _Demo:
         self._heading("4/6  The front: no subnet is both faster and more accurate than one of these")
         points = self._front()
         self._heading("5/6  Extract the best model within a latency budget")
-        budget = round(statistics.median(point["latency_ms"] for point in points), 2)
+        budget = float(f"{statistics.median(point['latency_ms'] for point in points):.2g}")
         model, subnet = self._extract(budget)
         self._heading("6/6  Verify it: digests, every format against the model, latency measured again")
         verify(model, as_json=False)
@@ -136,7 +136,7 @@ class _Demo:
         subnet = best["subnet_id"]
         out.print(
             f"Best within {budget} ms: {subnet} with validation top-1 {best['top1']:.1%} "
-            f"at {best['latency_ms']:.2f} ms ({best['latency_source']})"
+            f"at {best['latency_ms']:.3g} ms ({best['latency_source']})"
         )
         job = self._job("extract", subnet=subnet, formats=["onnx", "pt2"], device="here")
         model = self.folder / subnet.replace(":", "-")
@@ -148,7 +148,7 @@ class _Demo:
         self._heading("Next")
         for command in (
             f"nas serve --data-dir {self.folder / 'nas-data'}     # the dashboard, and the API for the rest",
-            f"nas best --device here --max-latency-ms {budget * 1.5:.2f}",
+            f"nas best --device here --max-latency-ms {budget * 1.5:.2g}",
             f"nas extract {subnet} --to onnx",
         ):
             out.print(f"  .venv/bin/{command}", markup=False, soft_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ WIDTH_PIPED = 200  # where there is no terminal to ask, so that ids stay in one 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH_PIPED)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 MAX_NUMBERS = 3  # of a progress report beside its bar
+LINE_INTERVAL_S = 10.0  # between lines of progress where there is no terminal
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Server = Annotated[str, typer.Option("--server", envvar="NAS_SERVER", help="URL of the server.")]
@@ -97,12 +99,13 @@ def run_job(client: Client, kind: str, *, as_json: bool, wait: bool, **body: Any
 
 
 class JobBar:
-    """A progress bar on a terminal; elsewhere one line per stage. Both on standard error."""
+    """A progress bar on a terminal; elsewhere a line per stage and every few seconds. On standard error."""
 
     def __init__(self, *, enabled: bool) -> None:
         self.enabled = enabled
         self.stage = ""
         self.task: TaskID | None = None
+        self.printed = 0.0
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -135,12 +138,19 @@ class JobBar:
 
     def _show(self, data: Mapping[str, Any]) -> None:
         stage, numbers = clean(data["stage"]), _numbers(data)
+        if not err.is_terminal:
+            self._print(stage, f"{data['done']}/{data['total']}  {numbers}")
+            return
         if self.task is None or stage != self.stage:
             self.stage = stage
             self.task = self.progress.add_task(stage, total=data["total"], numbers=numbers)
-            if not err.is_terminal:
-                err.print(Text(stage))
         self.progress.update(self.task, completed=data["done"], total=data["total"], numbers=numbers)
+
+    def _print(self, stage: str, text: str) -> None:
+        now = time.monotonic()
+        if stage != self.stage or now - self.printed >= LINE_INTERVAL_S:
+            self.stage, self.printed = stage, now
+            err.print(Text(f"{stage} {text}".rstrip()))
 
 
 def _numbers(data: Mapping[str, Any]) -> str:
