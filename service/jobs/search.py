@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from predictors.latency import LatencyPredictor
 
 from db.records import Job, SupernetRecord
 from nas.data.types import ImageData, Split
@@ -24,6 +23,7 @@ from nas.study import StudyProgress, StudyResult, run_study
 from nas.supernet.checkpoint import supernet_arrays, supernet_from_arrays, supernet_header
 from nas.supernet.resize import to_float
 from nas.types import Constraint, Direction, Objective, Study, Trial
+from predictors.latency import LatencyPredictor
 from predictors.profiler import MeasurementProtocol
 from searchspaces.registry import get_space
 from searchspaces.space import SearchSpace
