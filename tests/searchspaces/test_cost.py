@@ -137,7 +137,7 @@ def test_peak_memory_follows_the_live_buffers(sampled: list[tuple[SubnetSpec, nn
             with sdpa_kernel(SDPBackend.MATH):
                 peaks.append(4 * live_elements(module, x))
             x = module(x)
-            assert 0.95 <= (layer.peak_memory_bytes - 4 * layer.params) / peaks[-1] <= 1.2, layer
+            assert 0.95 <= (layer.peak_memory_bytes - 4 * layer.params) / peaks[-1] <= 1.25, layer
         weights = 4 * sum(p.numel() for p in network.parameters())
         assert closed_form(spec).peak_memory_bytes == pytest.approx(weights + max(peaks), rel=0.1)
 

@@ -93,7 +93,7 @@ def test_decoded_sizes_are_the_values_of_the_arch() -> None:
     space = get_space("hybrid-tiny")
     values = {"resolution": 12}
     for s, (width, operator) in enumerate(
-        zip((16, 32, 48, 64), ("mbconv", "attention", "ssm", "convnext"), strict=True)
+        zip((16, 24, 32, 48), ("mbconv", "attention", "ssm", "convnext"), strict=True)
     ):
         values |= {
             f"s{s}.width": width,
@@ -113,16 +113,16 @@ def test_decoded_sizes_are_the_values_of_the_arch() -> None:
     assert [layer.spec for layer in spec.layers] == [
         StemSpec(16, 1),
         MBConvSpec(16, 5, 3),
-        DownsampleSpec(16, 32, 2),
-        StitchSpec("conv", "attention", 32, 32),
-        AttentionSpec(32, 2, 8, 3),
-        DownsampleSpec(32, 48, 2),
-        StitchSpec("attention", "ssm", 48, 48),
-        SSMSpec(48, 8, 8, 4, 3),
-        DownsampleSpec(48, 64, 1),
-        StitchSpec("ssm", "conv", 64, 64),
-        ConvNeXtSpec(64, 7, 3),
-        HeadSpec(64),
+        DownsampleSpec(16, 24, 2),
+        StitchSpec("conv", "attention", 24, 24),
+        AttentionSpec(24, 2, 8, 3),
+        DownsampleSpec(24, 32, 2),
+        StitchSpec("attention", "ssm", 32, 32),
+        SSMSpec(32, 8, 8, 4, 3),
+        DownsampleSpec(32, 48, 1),
+        StitchSpec("ssm", "conv", 48, 48),
+        ConvNeXtSpec(48, 7, 3),
+        HeadSpec(48),
     ]
     assert spec.sizes == (12, 12, 12, 6, 6, 6, 3, 3, 3, 3, 3, 3)
     assert len(spec.blocks) == 4
@@ -135,7 +135,7 @@ def test_sizes_round_up_where_the_stride_does_not_divide() -> None:
 
 
 def test_widths_must_be_multiples_of_the_head_dimension() -> None:
-    with pytest.raises(ValueError, match="x: width 24 is no multiple of head_dim 16"):
+    with pytest.raises(ValueError, match="x: width 8 is no multiple of head_dim 16"):
         hybrid_space("x", replace(TINY, head_dim=16))
 
 
