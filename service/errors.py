@@ -62,6 +62,10 @@ class ServerStartError(NasError, RuntimeError):
     """A server could not be started; the message says why."""
 
 
+class UnknownTableFormatError(NasError, ValueError):
+    """A table cannot be written to a file of this suffix; the message names the ones it can."""
+
+
 STATUS: Mapping[type[NasError], int] = {
     spaces.InvalidArchError: 422,
     spaces.UnknownSpaceError: 404,
@@ -108,6 +112,7 @@ STATUS: Mapping[type[NasError], int] = {
     JobStoppedError: 409,
     ProblemError: 502,
     ServerStartError: 503,
+    UnknownTableFormatError: 422,
     predictors.CorruptFitError: 409,
     predictors.InvalidValueError: 422,
 }

@@ -22,6 +22,8 @@ from service.commands.output import (
     print_table,
     problems_to_exit,
 )
+from service.errors import UnknownTableFormatError
+from service.frames import save_front
 
 Device = Annotated[str | None, typer.Option(help='A device, or "here" for the server\'s machine.')]
 Supernet = Annotated[str | None, typer.Option(help="Name of a supernet.")]
@@ -38,6 +40,7 @@ def front(
     study: StudyId = None,
     max_latency_ms: MaxLatency = None,
     min_top1: MinTop1 = None,
+    save: Annotated[Path | None, typer.Option(help="Write to this .csv, .parquet or .json too.")] = None,
     as_json: AsJson = False,
     server: Server = SERVER,
 ) -> None:
@@ -47,6 +50,11 @@ def front(
             device=device, supernet=supernet, study=study, max_latency_ms=max_latency_ms, min_top1=min_top1
         )
         _show_points(points, as_json=as_json)
+    if save is not None:
+        try:
+            save_front(points, save)
+        except UnknownTableFormatError as error:
+            raise typer.BadParameter(str(error), param_hint="--save") from None
 
 
 def best(
