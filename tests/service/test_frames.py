@@ -38,7 +38,7 @@ def test_files_hold_the_points(tmp_path, suffix, read):
     save_front(POINTS, path)
     back = read(path)
     assert back["subnet_id"].tolist() == ["a:1", "a:2"]
-    assert back["top1"].tolist() == [0.9, 0.95]
+    assert back["top1"].tolist() == pytest.approx([0.9, 0.95])
 
 
 def test_another_suffix_is_refused_and_nothing_written(tmp_path):
