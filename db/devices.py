@@ -125,6 +125,14 @@ class DeviceStore:
 
         self._database.run_write(work)
 
+    def get_predictor(self, predictor_id: str) -> PredictorRecord:
+        """Raises PredictorNotFoundError."""
+        with self._database.read() as session:
+            row = session.get(PredictorRow, predictor_id)
+            if row is None:
+                raise PredictorNotFoundError(f"no predictor {predictor_id!r}")
+            return predictor_of(row)
+
     def latest_predictor(
         self, supernet: str, device_name: str, metric: str = "latency_ms"
     ) -> PredictorRecord:

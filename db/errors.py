@@ -40,7 +40,7 @@ class DeviceNotFoundError(NasError, LookupError):
 
 
 class PredictorNotFoundError(NasError, LookupError):
-    """No predictor fits this supernet, device and metric."""
+    """No predictor has this id, or none fits this supernet, device and metric."""
 
 
 class PredictorExistsError(NasError, ValueError):

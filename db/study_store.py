@@ -260,7 +260,7 @@ def _of(supernet: str | None, device: str | None, study: str | None) -> list[Col
 def _check_study(study: Study) -> None:
     for field in ("id", "space", "searcher"):
         check_text(field, getattr(study, field))
-    for field in ("supernet", "device"):
+    for field in ("supernet", "device", "predictor"):
         check_text(field, getattr(study, field) or "")
     for field in ("budget", "batch_size"):
         check_integer(field, getattr(study, field), 0, MAX_INT32)

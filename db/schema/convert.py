@@ -73,6 +73,7 @@ def study_columns(study: Study) -> dict[str, Any]:
         "batch_size": study.batch_size,
         "supernet": study.supernet,
         "device": study.device,
+        "predictor": study.predictor,
     }
 
 
@@ -91,6 +92,7 @@ def study_of(row: StudyRow) -> Study:
         constraints=tuple(Constraint(c["metric"], c["minimum"], c["maximum"]) for c in row.constraints),
         supernet=row.supernet,
         device=row.device,
+        predictor=row.predictor,
     )
 
 

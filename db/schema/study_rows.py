@@ -27,6 +27,7 @@ class StudyRow(Base):
     batch_size: Mapped[int]
     supernet: Mapped[str | None]
     device: Mapped[str | None]
+    predictor: Mapped[str | None]
     next_number: Mapped[int]
     created_at: Mapped[datetime]
 

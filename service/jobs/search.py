@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from db.records import Job, SupernetRecord
+from db.records import Job, PredictorRecord, SupernetRecord
 from nas.data.types import ImageData, Split
 from nas.errors import StudyNotFoundError
 from nas.evaluate.accuracy import SupernetEvaluator, top1
@@ -44,8 +44,7 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
     """
     trained = open_supernet(job.payload["supernet"], context)
     data = trained.images(context)
-    predictor = _predictor(job, trained.record, trained.supernet.space, context)
-    study = _study(job, trained.record, predictor, context)
+    study, predictor = _study(job, trained.record, trained.supernet.space, context)
     factory, arrays = _evaluation(trained, data, predictor)
     context.report("start workers", 0, 1)
     pool = RayPool(factory, arrays, os.cpu_count() or 1, address=context.settings.ray_address)
@@ -115,40 +114,51 @@ def _evaluation(
     return EvaluatorParts(supernet_header(trained.supernet), predictor), arrays
 
 
-def _predictor(
-    job: Job, supernet: SupernetRecord, space: SearchSpace, context: JobContext
-) -> LatencyPredictor | None:
-    """The device's newest predictor, or None if the job asks for no latency and there is none."""
-    asked = [item["metric"] for item in (*job.payload["objectives"], *job.payload["constraints"])]
-    devices = context.stores.devices
-    if "latency_ms" not in asked and not devices.list_predictors(supernet.name, job.payload["device"]).items:
-        return None
-    record = devices.latest_predictor(supernet.name, job.payload["device"])
-    return LatencyPredictor.load(Path(record.folder), space)
-
-
 def _study(
-    job: Job, supernet: SupernetRecord, predictor: LatencyPredictor | None, context: JobContext
-) -> Study:
-    """The study that the job began, or a new one."""
+    job: Job, supernet: SupernetRecord, space: SearchSpace, context: JobContext
+) -> tuple[Study, LatencyPredictor | None]:
+    """The study that the job began, or a new one, with its predictor.
+
+    A study keeps the predictor it began with, so that a device that is profiled again before the
+    study goes on does not change which archs it asks for.
+    """
     payload = job.payload
     study_id = payload["study"] or job.id
     try:
-        return context.stores.studies.get_study(study_id)
+        study = context.stores.studies.get_study(study_id)
     except StudyNotFoundError:
-        pass
-    return Study(
-        id=study_id,
-        space=supernet.space,
-        objectives=tuple(_objective(item, supernet, predictor) for item in payload["objectives"]),
-        searcher=payload["searcher"],
-        budget=payload["budget"],
-        seed=payload["seed"],
-        batch_size=payload["batch_size"],
-        constraints=tuple(Constraint(**item) for item in payload["constraints"]),
-        supernet=supernet.name,
-        device=payload["device"],
-    )
+        record = _newest_predictor(job, context)
+        predictor = _load(record, space)
+        study = Study(
+            id=study_id,
+            space=supernet.space,
+            objectives=tuple(_objective(item, supernet, predictor) for item in payload["objectives"]),
+            searcher=payload["searcher"],
+            budget=payload["budget"],
+            seed=payload["seed"],
+            batch_size=payload["batch_size"],
+            constraints=tuple(Constraint(**item) for item in payload["constraints"]),
+            supernet=supernet.name,
+            device=payload["device"],
+            predictor=None if record is None else record.id,
+        )
+        return study, predictor
+    record = None if study.predictor is None else context.stores.devices.get_predictor(study.predictor)
+    return study, _load(record, space)
+
+
+def _newest_predictor(job: Job, context: JobContext) -> PredictorRecord | None:
+    """The device's newest predictor, or None if the job asks for no latency and there is none."""
+    supernet, device = job.payload["supernet"], job.payload["device"]
+    asked = [item["metric"] for item in (*job.payload["objectives"], *job.payload["constraints"])]
+    devices = context.stores.devices
+    if "latency_ms" not in asked and not devices.list_predictors(supernet, device).items:
+        return None
+    return devices.latest_predictor(supernet, device)
+
+
+def _load(record: PredictorRecord | None, space: SearchSpace) -> LatencyPredictor | None:
+    return None if record is None else LatencyPredictor.load(Path(record.folder), space)
 
 
 def _objective(

@@ -127,12 +127,13 @@ class ConstraintAnswer(Answer):
 
 
 class StudyAnswer(Answer):
-    """One search."""
+    """One search; ``predictor`` is the id of the latency predictor that it uses from beginning to end."""
 
     id: str
     space: str
     supernet: str | None
     device: str | None
+    predictor: str | None
     objectives: list[ObjectiveAnswer]
     constraints: list[ConstraintAnswer]
     searcher: str

@@ -39,7 +39,10 @@ class StudyStoreContract:
 
     def test_study_comes_back_equal(self, store: StudyStore) -> None:
         study = toy_study(
-            constraints=(LIMIT, Constraint("top1", minimum=0.25)), supernet="digits", device="host-eager"
+            constraints=(LIMIT, Constraint("top1", minimum=0.25)),
+            supernet="digits",
+            device="host-eager",
+            predictor="p",
         )
         store.create_study(study)
         assert store.get_study(study.id) == study

@@ -57,6 +57,7 @@ studies = st.builds(
     constraints=st.lists(constraints, max_size=3).map(tuple),
     supernet=st.none() | texts,
     device=st.none() | texts,
+    predictor=st.none() | texts,
 )
 devices = st.builds(
     Device,
@@ -157,4 +158,4 @@ def test_supernet_and_predictor(
         created_at,
     )
     store.put_predictor(predictor)
-    assert store.latest_predictor(name, name) == predictor
+    assert store.latest_predictor(name, name) == store.get_predictor(name) == predictor
