@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.errors import SettingsError
 
@@ -26,6 +27,9 @@ class Settings(BaseSettings):
     data_dir: Path = Path("nas-data")
     database_url: str = Field(default="", repr=False, description="Empty: SQLite in data_dir")
     artifacts: str = Field(default="", description="fsspec URL; empty: a folder in data_dir")
+    data_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(), description="Folders that jobs may read images from: PATH:PATH… or a JSON list"
+    )
     ray_address: str | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
@@ -37,6 +41,21 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(default=10.0, gt=0)
     poll_s: float = Field(default=0.5, gt=0)
     cancel_grace_s: float = Field(default=30.0, ge=0)
+
+    @field_validator("data_roots", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str) or not value:
+            return value or ()
+        return json.loads(value) if value.startswith("[") else value.split(os.pathsep)
+
+    @field_validator("data_roots")
+    @classmethod
+    def _resolve(cls, roots: tuple[Path, ...]) -> tuple[Path, ...]:
+        expanded = [os.path.expanduser(root) for root in roots]
+        if not all(map(os.path.isabs, expanded)):
+            raise ValueError("every folder must be an absolute path")
+        return tuple(Path(os.path.realpath(root)) for root in expanded)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -72,9 +91,21 @@ class Settings(BaseSettings):
         """Host names that requests may carry, in lower case."""
         return frozenset(name.lower() for name in (*LOOPBACK_NAMES, self.host, *self.allowed_hosts))
 
+    def may_read(self, path: Path) -> bool:
+        """Whether a job may read images from ``path``: links and ``..`` do not lead out of ``data_roots``.
+
+        Without ``data_roots`` it may read all that this process can, unless others than the people
+        of this machine may submit jobs; then nothing.
+        """
+        if not self.data_roots:
+            return self.token is None and is_loopback(self.host)
+        real = Path(os.path.realpath(path))  # unlike resolve, raises for no path
+        return path.is_absolute() and any(real.is_relative_to(root) for root in self.data_roots)
+
     def environment(self) -> dict[str, str]:
         """The environment of this process with these settings in it, for a child process."""
-        values = self.model_dump(mode="json", exclude_none=True, exclude={"token", "allowed_hosts"})
+        api_only = {"token", "allowed_hosts", "data_roots"}
+        values = self.model_dump(mode="json", exclude_none=True, exclude=api_only)
         values["data_dir"] = str(self.folder)
         return {**os.environ, **{f"NAS_{name.upper()}": str(value) for name, value in values.items()}}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias, get_type_hints
@@ -28,6 +29,7 @@ from service.deps import local_device, resolve_device
 from service.errors import FieldError, InvalidJobError
 from service.schemas.base import Wire
 from service.schemas.jobs import ConstraintSpec, ExtractJob, ProfileJob, SearchJob, SubnetGenes, TrainJob
+from service.settings import Settings
 from service.stores import Stores
 
 _Config = create_model(  # the fields of TrainConfig without coercion; their ranges are its own business
@@ -36,6 +38,11 @@ _Config = create_model(  # the fields of TrainConfig without coercion; their ran
     **{name: (hint, None) for name, hint in get_type_hints(TrainConfig).items()},  # type: ignore[call-overload]
 )
 COST_METRICS = ("macs", "params", "peak_memory_bytes")
+OUTSIDE = "its path must be absolute and lie in one of the folders of NAS_DATA_ROOTS on the server"
+NO_ROOTS = (
+    "this server reads no paths, because other machines or people with a token can reach it: "
+    "start it with NAS_DATA_ROOTS set to the folders that hold images"
+)
 CERTAIN = 0.5  # below this share of the least known value a bound is certainly out of reach
 
 
@@ -56,11 +63,11 @@ def payload_of(job: Submission) -> dict[str, Any]:
     return payload
 
 
-def check(job: Submission, stores: Stores) -> None:
-    """Raise InvalidJobError, which names every field at fault, for a job that cannot succeed."""
+def check(job: Submission, stores: Stores, settings: Settings) -> None:
+    """Raise InvalidJobError, which names every field at fault, for a job that cannot succeed or must not."""
     match job:
         case TrainJob():
-            errors = list(_train(job, stores))
+            errors = list(_train(job, stores, settings))
         case ProfileJob():
             errors = list(_profile(job, stores))
         case SearchJob():
@@ -71,14 +78,14 @@ def check(job: Submission, stores: Stores) -> None:
         raise InvalidJobError(*errors)
 
 
-def _train(job: TrainJob, stores: Stores) -> Iterator[FieldError]:
+def _train(job: TrainJob, stores: Stores, settings: Settings) -> Iterator[FieldError]:
     try:
         stores.supernets.get(job.supernet)
         yield FieldError("#/supernet", f"there is a supernet {job.supernet!r} already; choose another name")
     except SupernetNotFoundError:
         if _is_being_trained(job.supernet, stores):
             yield FieldError("#/supernet", f"another job is to train {job.supernet!r}; choose another name")
-    yield from _data(job.data)
+    yield from _data(job.data, settings)
     if job.space is not None:
         try:
             get_space(job.space)
@@ -95,13 +102,15 @@ def _is_being_trained(name: str, stores: Stores) -> bool:
     return False
 
 
-def _data(source: str) -> Iterator[FieldError]:
+def _data(source: str, settings: Settings) -> Iterator[FieldError]:
     kinds = {text.partition("[")[0].partition(":")[0] for text in SOURCES}
     kind, _, rest = source.partition(":")
-    path = rest.partition("?")[0]
+    path = os.path.expanduser(rest.partition("?")[0])  # leaves the home of an unknown user as it is
     if kind not in kinds or "\0" in source:
         yield FieldError("#/data", f"no such data source; there are {', '.join(SOURCES)}")
-    elif path and not Path(path).expanduser().exists():
+    elif path and not settings.may_read(Path(path)):  # first: nobody learns what exists elsewhere
+        yield FieldError("#/data", OUTSIDE if settings.data_roots else NO_ROOTS)
+    elif path and not os.path.exists(path):  # unlike Path's, False for a path that cannot be looked up
         yield FieldError("#/data", "its path does not exist on the server")
 
 

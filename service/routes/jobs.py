@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from db.jobs import JobStore
 from db.records import Job, JobKind, JobState
-from service.deps import Cursor, IdempotencyKey, JobId, Limit, StoresDep
+from service.deps import Cursor, IdempotencyKey, JobId, Limit, StateDep, StoresDep
 from service.schemas.jobs import KINDS, STATES, JobAnswer, JobPage, JobSubmission
 from service.schemas.results import ArtifactAnswer, ArtifactList
 from service.validate import check, payload_of
@@ -33,15 +33,15 @@ router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
 def submit_job(
     request: Request,
     response: Response,
-    stores: StoresDep,
+    state: StateDep,
     submission: Annotated[JobSubmission, Body()],
     idempotency_key: IdempotencyKey = None,
 ) -> JobAnswer:
     """Queue a job and answer at once; its progress is at the Location."""
-    kind, payload = JobKind(submission.kind), payload_of(submission)
+    stores, kind, payload = state.stores, JobKind(submission.kind), payload_of(submission)
     known = idempotency_key is not None and stores.jobs.find_by_key(idempotency_key) is not None
     if not known:  # a repeated request gets its job even where a new one could not be done any more
-        check(submission, stores)
+        check(submission, stores, state.settings)
     job = stores.jobs.submit(kind, payload, idempotency_key=idempotency_key)
     response.headers["Location"] = f"{request.scope['path']}/{job.id}"
     response.headers["Retry-After"] = "1"

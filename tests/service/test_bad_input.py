@@ -27,6 +27,8 @@ BAD = [
     ({"kind": "train", "data": "digits"}, "#/supernet"),
     ({**TRAIN, "data": "zip:/tmp/x"}, "#/data"),
     ({**TRAIN, "data": "cifar10:/no/such/folder"}, "#/data"),
+    ({**TRAIN, "data": "cifar10:~no-such-user/folder"}, "#/data"),
+    ({**TRAIN, "data": f"cifar10:/{'x' * 300}"}, "#/data"),
     ({**TRAIN, "space": "nb201"}, "#/space"),
     ({**TRAIN, "seed": -1}, "#/seed"),
     ({**TRAIN, "seed": "0"}, "#/seed"),
