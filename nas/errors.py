@@ -39,6 +39,10 @@ class CheckpointError(NasError, ValueError):
     """A checkpoint is damaged or belongs to another space; the message names the file."""
 
 
+class FidelityError(NasError, ValueError):
+    """Estimates and truth that cannot be compared; the message names the field and the value."""
+
+
 class EvaluatorError(NasError, RuntimeError):
     """An evaluator itself is broken, as opposed to one bad architecture."""
 

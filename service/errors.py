@@ -84,6 +84,7 @@ STATUS: Mapping[type[NasError], int] = {
     nas.DataError: 422,
     nas.ConfigError: 422,
     nas.CheckpointError: 409,
+    nas.FidelityError: 422,
     nas.EvaluatorError: 500,
     nas.ExportError: 500,
     nas.MissingExtraError: 501,
