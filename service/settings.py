@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -14,6 +15,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from service.errors import SettingsError
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+def _machine_lock() -> Path:
+    return Path(tempfile.gettempdir()) / f"stitchnas-{os.getuid()}" / "machine.lock"
 
 
 class Settings(BaseSettings):
@@ -29,6 +34,9 @@ class Settings(BaseSettings):
     artifacts: str = Field(default="", description="fsspec URL; empty: a folder in data_dir")
     data_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(), description="Folders that jobs may read images from: PATH:PATH… or a JSON list"
+    )
+    machine_lock: Path = Field(
+        default_factory=_machine_lock, description="Held by the one worker of this machine that does a job"
     )
     ray_address: str | None = None
     host: str = "127.0.0.1"

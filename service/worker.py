@@ -1,7 +1,8 @@
 """Worker: claims jobs by lease, has each done by a runner process. ``python -m service.worker``.
 
-One job at a time: latency is never measured beside other work of ours. The worker itself only
-renews the lease, forwards requests to stop, and gives a job back when its runner died.
+One job at a time on a machine, whatever servers its workers belong to: latency is never measured
+beside other work of ours. The worker itself only renews the lease, forwards requests to stop, and
+gives a job back when its runner died.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from db.backend.file_lock import FileLock
 from db.errors import DatabaseBusyError, DatabaseUnavailableError, LeaseLostError
 from db.ids import new_id
 from db.jobs import JobStore
 from db.records import Job, JobState
+from service.errors import SettingsError
 from service.jobs.context import StopFlag
 from service.runner import PARENT_VARIABLE, STOPPED, die_with_parent
 from service.settings import Settings, load_settings
@@ -30,6 +33,7 @@ from service.stores import open_database
 # two threads of a busy two-core machine was twelve times slower than with threads that sleep.
 PATIENT_THREADS = {"OMP_WAIT_POLICY": "passive"}
 TAIL_BYTES = 4000
+WAITS = 3  # attempts without the machine before the log says so; an idle worker has it for a moment only
 _log = logging.getLogger(__name__)
 
 
@@ -40,18 +44,23 @@ class Worker:
         self.settings = settings
         self.jobs = jobs
         self.stop = stop
+        self.machine = machine_lock(settings.machine_lock)
         # A new name for every process: a restarted worker must not look like its dead predecessor.
         self.name = f"{platform.node()[:40] or 'worker'}-{os.getpid()}-{new_id()[-8:]}"
 
     def run(self) -> None:
-        """Do jobs, oldest first."""
+        """Do jobs, oldest first, each while no other worker of this machine does one."""
         _log.info("worker %s waits for jobs", self.name)
+        refused = 0
         while not self.stop():
-            job = self._claim()
-            if job is None:
-                time.sleep(self.settings.poll_s)
-            else:
-                self.do(job)
+            with self.machine.attempt() as is_free:  # before a claim: no lease runs out meanwhile
+                job = self._claim() if is_free else None
+                if job is not None:
+                    self.do(job)
+            refused = 0 if is_free else refused + 1
+            if refused == WAITS:
+                _log.info("another worker of this machine does a job (%s); waiting", self.machine.path)
+            time.sleep(self.settings.poll_s)  # after a job too: then others of this machine get their turn
         _log.info("worker %s stopped", self.name)
 
     def do(self, job: Job) -> None:
@@ -140,6 +149,23 @@ class Worker:
             _log.warning("job %s is left to its lease: %s", job.id, error)
 
 
+def machine_lock(path: Path) -> FileLock:
+    """The lock that the workers of this machine share.
+
+    Raises SettingsError if it cannot be made, or lies in a folder of another user, who could hold it.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = path.parent.stat().st_uid
+    except OSError as error:
+        raise SettingsError(f"machine_lock: cannot make {path}: {error.strerror}") from None
+    if owner not in (os.getuid(), 0):
+        raise SettingsError(
+            f"machine_lock: {path.parent} belongs to another user; set NAS_MACHINE_LOCK to a file elsewhere"
+        )
+    return FileLock(path)
+
+
 def _kill(runner: subprocess.Popen[bytes]) -> None:
     """Kill the runner and whatever else runs in its session."""
     with contextlib.suppress(ProcessLookupError):
@@ -167,6 +193,8 @@ def main() -> None:
     database = open_database(settings)
     try:
         Worker(settings, JobStore(database), stop).run()
+    except SettingsError as error:
+        raise SystemExit(f"error: {error}") from None
     finally:
         database.close()
 

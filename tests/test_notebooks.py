@@ -15,6 +15,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 def test_notebook_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("NAS_BUDGET", "tiny")
     monkeypatch.setenv("NAS_NOTEBOOK_DIR", str(tmp_path))
+    monkeypatch.setenv("NAS_MACHINE_LOCK", str(tmp_path / "machine.lock"))
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     errors = [o for c in notebook.cells for o in c.get("outputs", []) if o["output_type"] == "error"]

@@ -130,6 +130,7 @@ def fake_environment(folder: Path, **extra: str) -> dict[str, str]:
         **FAST,
         "PYTHONPATH": path,
         "NAS_DATA_DIR": str(folder),
+        "NAS_MACHINE_LOCK": str(folder / "machine.lock"),
         "NAS_RUNNER": "fake_runner",
         **extra,
     }
