@@ -19,11 +19,11 @@ from torch import Tensor
 
 from nas.data.load import ImageData, load_data
 from nas.supernet.config import TrainConfig
-from nas.supernet.losses import multi_backward, sandwich_backward
 from nas.supernet.resize import to_float
 from nas.supernet.sampling import sample_subnets
 from nas.supernet.supernet import Supernet
-from nas.supernet.training_state import TrainingState
+from nas.supernet.training.losses import multi_backward, sandwich_backward
+from nas.supernet.training.state import TrainingState
 from searchspaces.registry import get_space
 
 MODES = {

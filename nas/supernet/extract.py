@@ -95,7 +95,7 @@ def recalibrate(supernet: Supernet, subnet: SubnetSpec, images: Sequence[Tensor]
 
 
 def fold(network: ExtractedSubnet) -> ExtractedSubnet:
-    """The same function with every batch norm merged into its convolution; needs eval mode.
+    """The same function with the batch norm after a convolution merged into it; needs eval mode.
 
     Raises ValueError in train mode, where batch statistics make folding wrong.
     """
@@ -104,9 +104,9 @@ def fold(network: ExtractedSubnet) -> ExtractedSubnet:
     calls = []
     for layer in network.layers:
         module = network.body.get_submodule(layer.name)
-        has_norm = any(isinstance(child, nn.BatchNorm2d) for child in module.modules())
+        folds = any(isinstance(child, ConvNorm) for child in module.modules())
         calls.append(
-            (layer.name, plain_call(layer.cls, **layer.kwargs, **({"folded": True} if has_norm else {})))
+            (layer.name, plain_call(layer.cls, **layer.kwargs, **({"folded": True} if folds else {})))
         )
     folded = ExtractedSubnet(network.resolution, calls)
     for name, module in network.body.named_children():

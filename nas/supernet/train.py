@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 
 from nas.data.load import ImageData
-from nas.supernet.augment import augment, augmentation_for
 from nas.supernet.checkpoint import save_supernet
 from nas.supernet.config import TrainConfig
-from nas.supernet.losses import multi_backward, sandwich_backward
 from nas.supernet.resize import to_float
 from nas.supernet.sampling import sample_subnets
 from nas.supernet.stitching import fit_stitches
 from nas.supernet.supernet import Supernet
-from nas.supernet.training_state import TrainingState
+from nas.supernet.training.augment import augment, augmentation_for
+from nas.supernet.training.losses import multi_backward, sandwich_backward
+from nas.supernet.training.state import TrainingState
 
 STITCH_IMAGES = 256
 

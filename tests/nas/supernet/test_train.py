@@ -10,7 +10,6 @@ import torch
 from nas.data.load import ImageData, load_data
 from nas.errors import CheckpointError, ConfigError
 from nas.evaluate.accuracy import SupernetEvaluator, calibration_images
-from nas.supernet.augment import augment
 from nas.supernet.checkpoint import (
     load_supernet,
     save_supernet,
@@ -22,6 +21,7 @@ from nas.supernet.config import TrainConfig
 from nas.supernet.sampling import sample_subnets
 from nas.supernet.supernet import Supernet
 from nas.supernet.train import total_steps, train
+from nas.supernet.training.augment import augment
 from searchspaces.registry import get_space
 
 SPACE = get_space("hybrid-tiny-r8")
