@@ -42,6 +42,10 @@ class MeasurementProtocol:
     ``repeat_fraction`` of the networks is loaded and measured twice. If the campaign does not
     repeat itself with ``min_spearman`` (None: by runtime), it is prolonged by as many passes, up
     to ``rounds`` rounds in all; campaigns of less spread than ``min_spread`` are not judged.
+
+    A round lasts at least ``seconds``, filled with more untimed runs before each timing: the passes
+    of a few quick networks would be over in milliseconds, and so within one whim of the machine (a
+    busy sibling of the core made a network of 0.026 ms measure 0.052 ms).
     """
 
     warmup: int = 3
@@ -50,6 +54,7 @@ class MeasurementProtocol:
     repeat_fraction: float = 0.1
     settle: int = 1
     rounds: int = 2
+    seconds: float = 3.0
     min_spearman: float | None = None
     min_spread: float = 1.5
 
@@ -59,6 +64,8 @@ class MeasurementProtocol:
                 raise InvalidValueError(f"{field} must be at least 1; got {getattr(self, field)}")
         if self.settle < 0:
             raise InvalidValueError(f"settle must be at least 0; got {self.settle}")
+        if not 0 <= self.seconds < math.inf:
+            raise InvalidValueError(f"seconds must be finite and at least 0; got {self.seconds}")
         if not 0 <= self.repeat_fraction <= 1:
             raise InvalidValueError(f"repeat_fraction must lie in [0, 1]; got {self.repeat_fraction}")
 
@@ -183,22 +190,31 @@ def _round(
     """``passes`` timings of every entry, in a new random order in each pass."""
     cpu_ms = np.zeros((len(entries), protocol.passes))
     wall_ms = np.zeros((len(entries), protocol.passes))
+    settle_ns = round(protocol.seconds * 1e9 / max(1, cpu_ms.size))
     with _no_collection():
         for index in range(protocol.passes):
             progress.step()
             rng = np.random.default_rng([protocol.seed, 1, round_, index])
             for i in rng.permutation(len(entries)):
-                cpu_ms[i, index], wall_ms[i, index] = _time(entries[i].session, protocol.settle, clock)
+                _settle(entries[i].session, protocol.settle, settle_ns, clock)
+                cpu_ms[i, index], wall_ms[i, index] = _time(entries[i].session, clock)
     return [
         LatencySample(entry.arch, device, tuple(cpu.tolist()), tuple(wall.tolist()))
         for entry, cpu, wall in zip(entries, cpu_ms, wall_ms, strict=True)
     ]
 
 
-def _time(session: Session, settle: int, clock: Clock) -> tuple[float, float]:
-    """CPU and wall milliseconds of one run after ``settle`` untimed ones."""
-    for _ in range(settle):
+def _settle(session: Session, runs: int, least_ns: int, clock: Clock) -> None:
+    """Untimed runs: at least so many, for at least that long."""
+    until = clock.wall_ns() + least_ns if least_ns else 0
+    for _ in range(runs):
         session.run()
+    while least_ns and clock.wall_ns() < until:
+        session.run()
+
+
+def _time(session: Session, clock: Clock) -> tuple[float, float]:
+    """CPU and wall milliseconds of one run."""
     wall, cpu = clock.wall_ns(), clock.cpu_ns()
     session.run()
     cpu, wall = clock.cpu_ns() - cpu, clock.wall_ns() - wall

@@ -34,6 +34,7 @@ from service.jobs.measuring import local_runtime, measure
 from service.schemas.jobs import SubnetGenes
 from service.validate import find_arch
 
+N_CAMPAIGNS = 3  # of the latency that the package claims
 N_SAMPLES = 64  # validation images that formats are compared on
 MEDIA_TYPES = {".json": "application/json", ".md": "text/markdown", ".py": "text/x-python"}
 
@@ -141,9 +142,18 @@ def _predicted(trained: Trained, arch: Arch, device: Device, context: JobContext
 
 
 def _measured(trained: Trained, arch: Arch, device: Device, context: JobContext) -> MeasuredLatency | None:
-    """Measured here and now, if the device is this machine and can run the subnet."""
+    """Measured here and now, if the device is this machine and can run the subnet.
+
+    The fastest of a few campaigns: other work on the machine only ever makes a network slower.
+    """
     runtime = local_runtime(device)
     if runtime is None:
         return None
-    campaign = measure(trained, [arch], runtime, device, MeasurementProtocol(rounds=1), context)
-    return MeasuredLatency.of(campaign.samples[0]) if campaign.samples else None
+    samples = [
+        sample
+        for seed in range(N_CAMPAIGNS)
+        for sample in measure(
+            trained, [arch], runtime, device, MeasurementProtocol(seed=seed, rounds=1), context
+        ).samples
+    ]
+    return MeasuredLatency.of(min(samples, key=lambda sample: sample.latency_ms)) if samples else None

@@ -18,7 +18,7 @@ from predictors.profiler import MeasurementProtocol, ProfileProgress, profile, r
 from predictors.runtimes.eager import EagerRuntime
 from tests.predictors.fakes import DEVICE, FakeRuntime, archs, candidates, steady
 
-QUICK = MeasurementProtocol(passes=6)
+QUICK = MeasurementProtocol(seconds=0, passes=6)
 
 
 def test_times_are_those_of_single_runs_in_ms() -> None:
@@ -34,16 +34,27 @@ def test_times_are_those_of_single_runs_in_ms() -> None:
 
 def test_warm_up_and_settling_are_not_timed() -> None:
     runtime = FakeRuntime()
-    protocol = MeasurementProtocol(warmup=3, settle=2, passes=4, repeat_fraction=0.0, rounds=1)
+    protocol = MeasurementProtocol(seconds=0, warmup=3, settle=2, passes=4, repeat_fraction=0.0, rounds=1)
     # Runs 0 to 2 warm up; then two runs settle and every third one is timed.
     slow_unless_timed = candidates([lambda run: 1.0 if run >= 3 and (run - 3) % 3 == 2 else 100.0])
     campaign = run_campaign(runtime, DEVICE, slow_unless_timed, protocol, clock=runtime.time.clock)
     assert campaign.samples[0].cpu_ms == (1.0,) * 4
 
 
+def test_a_round_lasts_as_long_as_asked() -> None:
+    runtime = FakeRuntime()
+    protocol = MeasurementProtocol(seconds=0.5, warmup=1, passes=4, repeat_fraction=0.0, rounds=1)
+    began = runtime.time.clock.wall_ns()
+    campaign = run_campaign(
+        runtime, DEVICE, candidates([steady(1.0), steady(3.0)]), protocol, clock=runtime.time.clock
+    )
+    assert 0.5e9 <= runtime.time.clock.wall_ns() - began <= 0.6e9
+    assert [sample.cpu_ms for sample in campaign.samples] == [(1.0,) * 4, (3.0,) * 4]
+
+
 def test_every_pass_visits_every_network_once_in_its_own_order() -> None:
     runtime = FakeRuntime()
-    protocol = MeasurementProtocol(warmup=1, settle=0, passes=5, repeat_fraction=0.0, rounds=1)
+    protocol = MeasurementProtocol(seconds=0, warmup=1, settle=0, passes=5, repeat_fraction=0.0, rounds=1)
     run_campaign(runtime, DEVICE, candidates([steady(1.0)] * 12), protocol, clock=runtime.time.clock)
     passes = [tuple(map(id, runtime.log[12 * i : 12 * (i + 1)])) for i in range(1, 6)]
     assert all(len(set(order)) == 12 for order in passes)
@@ -53,7 +64,7 @@ def test_every_pass_visits_every_network_once_in_its_own_order() -> None:
 def test_the_seed_fixes_order_and_repeats() -> None:
     def orders(seed: int) -> list[int]:
         runtime, nets = FakeRuntime(), candidates([steady(i + 1.0) for i in range(10)])
-        protocol = MeasurementProtocol(passes=3, seed=seed, repeat_fraction=0.3, rounds=1)
+        protocol = MeasurementProtocol(seconds=0, passes=3, seed=seed, repeat_fraction=0.3, rounds=1)
         run_campaign(runtime, DEVICE, nets, protocol, clock=runtime.time.clock)
         index = {id(net): i for i, (net, _) in enumerate(nets.values())}
         return [index[id(net)] for net in runtime.log]
@@ -85,7 +96,7 @@ def noisy(seed: int, runs_before_calm: int) -> object:
 
 def test_an_unstable_campaign_is_prolonged_and_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = FakeRuntime()
-    protocol = MeasurementProtocol(passes=3, repeat_fraction=1.0, rounds=2)
+    protocol = MeasurementProtocol(seconds=0, passes=3, repeat_fraction=1.0, rounds=2)
     campaign = run_campaign(runtime, DEVICE, noisy(0, 10**9), protocol, clock=runtime.time.clock)
     assert Counter(len(sample.cpu_ms) for sample in campaign.samples) == {6: 20}
     monkeypatch.setattr("predictors.profiler.run_campaign", lambda *_, **__: campaign)
@@ -95,7 +106,7 @@ def test_an_unstable_campaign_is_prolonged_and_then_refused(monkeypatch: pytest.
 
 def test_more_passes_can_save_a_campaign() -> None:
     runtime = FakeRuntime()
-    protocol = MeasurementProtocol(passes=4, settle=0, warmup=1, repeat_fraction=0.2, rounds=9)
+    protocol = MeasurementProtocol(seconds=0, passes=4, settle=0, warmup=1, repeat_fraction=0.2, rounds=9)
     # Both sessions of a network share its runs: noise ends somewhere in the second round.
     campaign = run_campaign(runtime, DEVICE, noisy(3, 6), protocol, clock=runtime.time.clock)
     lengths = {len(sample.cpu_ms) for sample in campaign.samples}
@@ -108,7 +119,7 @@ def test_networks_that_cannot_run_are_reported_and_the_rest_is_measured() -> Non
     runtime, nets = FakeRuntime(), candidates([steady(1.0)] * 3)
     bad = archs(4)[3]
     nets[bad] = (nn.Identity(), torch.zeros(1))
-    protocol = MeasurementProtocol(passes=2, repeat_fraction=1.0, rounds=1)
+    protocol = MeasurementProtocol(seconds=0, passes=2, repeat_fraction=1.0, rounds=1)
     campaign = run_campaign(runtime, DEVICE, nets, protocol, clock=runtime.time.clock)
     assert campaign.failures == {bad: "not a fake"}
     assert [s.arch for s in campaign.samples] == [s.arch for s in campaign.repeats] == archs(3)
@@ -147,7 +158,7 @@ def test_the_garbage_collector_is_off_while_timing() -> None:
         return 1.0
 
     runtime = FakeRuntime()
-    protocol = MeasurementProtocol(warmup=2, settle=0, passes=3, repeat_fraction=0.0, rounds=1)
+    protocol = MeasurementProtocol(seconds=0, warmup=2, settle=0, passes=3, repeat_fraction=0.0, rounds=1)
     run_campaign(runtime, DEVICE, candidates([ms]), protocol, clock=runtime.time.clock)
     assert states == [True, True, False, False, False]
 
@@ -160,7 +171,14 @@ def test_no_candidates_make_an_empty_campaign() -> None:
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("passes", 0), ("warmup", 0), ("rounds", 0), ("settle", -1), ("repeat_fraction", 1.5)],
+    [
+        ("passes", 0),
+        ("warmup", 0),
+        ("rounds", 0),
+        ("settle", -1),
+        ("repeat_fraction", 1.5),
+        ("seconds", -1.0),
+    ],
 )
 def test_settings_out_of_range_are_named(setting: str, value: float) -> None:
     with pytest.raises(InvalidValueError, match=f"{setting} must .* got {value}"):
@@ -174,6 +192,6 @@ def test_real_networks_are_ranked_by_their_size() -> None:
         arch: (nn.Sequential(*[nn.Conv2d(16, 16, 3, 1, 1) for _ in range(depth)]).eval(), images)
         for arch, depth in zip(archs(3), (24, 2, 8), strict=True)
     }
-    protocol = MeasurementProtocol(passes=9, repeat_fraction=0.0)
+    protocol = MeasurementProtocol(seconds=0, passes=9, repeat_fraction=0.0)
     samples = profile(runtime, runtime.device(), nets, protocol)
     assert np.argsort([sample.latency_ms for sample in samples]).tolist() == [1, 2, 0]

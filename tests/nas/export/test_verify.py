@@ -18,7 +18,7 @@ from nas.export.verify import Check, verify
 from predictors.profiler import MeasurementProtocol
 from predictors.runtimes.registry import get_runtime
 
-QUICK = MeasurementProtocol(warmup=1, passes=3, repeat_fraction=0.0)
+QUICK = MeasurementProtocol(warmup=1, passes=3, repeat_fraction=0.0, seconds=0)
 
 
 @pytest.fixture(autouse=True)
