@@ -62,6 +62,10 @@ class ServerStartError(NasError, RuntimeError):
     """A server could not be started; the message says why."""
 
 
+class DatabaseInUseError(ServerStartError):
+    """Another server has the SQLite file open; the message names the file."""
+
+
 class UnknownTableFormatError(NasError, ValueError):
     """A table cannot be written to a file of this suffix; the message names the ones it can."""
 
@@ -113,6 +117,7 @@ STATUS: Mapping[type[NasError], int] = {
     JobStoppedError: 409,
     ProblemError: 502,
     ServerStartError: 503,
+    DatabaseInUseError: 503,
     UnknownTableFormatError: 422,
     predictors.CorruptFitError: 409,
     predictors.InvalidValueError: 422,

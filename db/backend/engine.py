@@ -39,6 +39,12 @@ def sqlite_path(url: URL) -> Path:
     return Path(url.database or "")
 
 
+def sqlite_file(text: str) -> Path | None:
+    """The file of a database URL with links resolved, None for PostgreSQL; DatabaseUrlError as above."""
+    url = parse_url(text)
+    return sqlite_path(url).resolve() if url.get_backend_name() == "sqlite" else None
+
+
 def make_engine(url: URL, *, busy_timeout_s: float) -> tuple[Engine, WriterLock | None]:
     """The engine, and for SQLite the lock that its writers hold."""
     if url.get_backend_name() == "sqlite":

@@ -12,7 +12,7 @@ FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class FileLock:
-    """An exclusive lock on ``path``, which is made when missing; child processes do not inherit it."""
+    """An exclusive lock on ``path``, made when missing in a folder that exists; no child inherits it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -23,7 +23,6 @@ class FileLock:
 
         Raises OSError if the file cannot be made or its file system knows no locks.
         """
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(self.path, FLAGS, 0o600)
         try:
             os.utime(handle)  # keeps those who tidy temporary folders away from it

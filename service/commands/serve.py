@@ -9,20 +9,26 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 import uvicorn
 
+from db.backend.engine import sqlite_file
+from db.backend.file_lock import FileLock
+from db.errors import DatabaseUrlError
+from searchspaces.errors import NasError
 from service.app import create_app, openapi_document
 from service.commands.output import err, print_json
-from service.errors import ServerStartError, SettingsError
+from service.errors import DatabaseInUseError, ServerStartError, SettingsError
 from service.runner import PARENT_VARIABLE
 from service.settings import Settings, load_settings
 from service.worker import main as work
 
+DATABASE_IN_USE = 3  # exit code
 RESTART_S = 1.0
 STOP_S = 40.0  # a worker first waits for its runner to stop
 GRACE_S = 3  # for open event streams when the server stops
@@ -38,10 +44,15 @@ def serve(
     """Serve the API and, unless told otherwise, run one worker."""
     settings = _settings(host=host, port=port, data_dir=data_dir)
     try:
-        sock = listen(settings.host, settings.port)
-    except ServerStartError as error:
-        err.print(f"error: {error}", markup=False)
-        raise typer.Exit(1) from None
+        with only_server(settings.database):
+            _serve(settings, listen(settings.host, settings.port), with_worker=worker)
+    except DatabaseInUseError as error:
+        _fail(error, DATABASE_IN_USE)
+    except (ServerStartError, DatabaseUrlError) as error:
+        _fail(error, 1)
+
+
+def _serve(settings: Settings, sock: socket.socket, *, with_worker: bool) -> None:
     config = uvicorn.Config(
         create_app(settings),
         log_level="warning",
@@ -49,7 +60,7 @@ def serve(
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=30,
     )
-    keeper = WorkerKeeper(settings.environment()) if worker else None
+    keeper = WorkerKeeper(settings.environment()) if with_worker else None
     server = _Server(config, f"http://{_in_url(settings.host)}:{sock.getsockname()[1]}", keeper)
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when it has stopped
         signal.signal(number, lambda *_: None)
@@ -129,6 +140,29 @@ class WorkerKeeper:
                 logging.getLogger(__name__).warning("the worker died (%d); starting another", code)
 
 
+@contextmanager
+def only_server(database_url: str) -> Iterator[None]:
+    """Keep other servers off a SQLite file inside the block; a PostgreSQL database may have many.
+
+    Raises DatabaseInUseError if a server has the file, ServerStartError if it cannot be locked.
+    """
+    file = sqlite_file(database_url)
+    if file is None:
+        yield
+        return
+    with ExitStack() as stack:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            is_free = stack.enter_context(FileLock(file.with_name(f"{file.name}-server")).attempt())
+        except OSError as error:
+            raise ServerStartError(f"cannot lock {file}: {error.strerror}") from None
+        if not is_free:
+            raise DatabaseInUseError(
+                f"another server has {file} open; use that one, or give this one a NAS_DATA_DIR of its own"
+            )
+        yield
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A bound TCP socket; raises ServerStartError that names the address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -146,8 +180,12 @@ def _settings(**overrides: object) -> Settings:
     try:
         return load_settings(**overrides)
     except SettingsError as error:
-        err.print(f"error: {error}", markup=False)
-        raise typer.Exit(2) from None
+        _fail(error, 2)
+
+
+def _fail(error: NasError, code: int) -> NoReturn:
+    err.print(f"error: {error}", markup=False)
+    raise typer.Exit(code) from None
 
 
 def _in_url(host: str) -> str:
