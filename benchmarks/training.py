@@ -1,15 +1,15 @@
 """Supernet training throughput: subnet-images per second of each mode, side by side.
 
 The modes take turns step by step in one process, so that a drift of the machine meets all of
-them alike; the first rounds warm up, medians are reported, and ratios are to the sandwich rule.
-A subnet-image is one image seen by one subnet.
+them alike; the first rounds warm up, and the sums over all rounds are reported, as ratios to the
+sandwich rule. A subnet-image is one image whose logits and loss gradient one subnet contributed;
+it counts once for each subnet, also where several share computation. CPU seconds are the process's.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import time
 from pathlib import Path
 
@@ -20,17 +20,22 @@ from torch import Tensor
 from nas.data.load import ImageData, load_data
 from nas.supernet.config import TrainConfig
 from nas.supernet.resize import to_float
-from nas.supernet.sampling import sample_subnets
 from nas.supernet.supernet import Supernet
-from nas.supernet.training.losses import multi_backward, sandwich_backward
+from nas.supernet.training.learner import ForestLearner
+from nas.supernet.training.replica import Replica
 from nas.supernet.training.state import TrainingState
 from searchspaces.registry import get_space
 
+BASE = "sandwich-4"
 MODES = {
-    "sandwich-4": TrainConfig(mode="sandwich", subnets=4),
+    BASE: TrainConfig(mode="sandwich", subnets=4),
     "multi-1": TrainConfig(mode="multi", subnets=1),
     "multi-4": TrainConfig(mode="multi", subnets=4),
     "multi-8": TrainConfig(mode="multi", subnets=8),
+    "tree-4": TrainConfig(mode="tree", subnets=4),
+    "tree-8": TrainConfig(mode="tree", subnets=8),
+    "tree-16x2": TrainConfig(mode="tree", subnets=16, trees=2),
+    "tree-32x4": TrainConfig(mode="tree", subnets=32, trees=4),
 }
 WARMUP = 2
 
@@ -47,19 +52,18 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     data = load_data(arguments.data)
     runs = {name: Run(data, arguments.space, config) for name, config in MODES.items()}
-    rates: dict[str, list[float]] = {name: [] for name in runs}
+    totals = {name: np.zeros(2) for name in runs}  # subnet-images, CPU seconds
     for step in range(WARMUP + arguments.rounds):
         for name, run in runs.items():
-            rate = run.step(step)
+            counted = run.step(step)
             if step >= WARMUP:
-                rates[name].append(rate)
-    medians = {name: statistics.median(values) for name, values in rates.items()}
+                totals[name] += counted
+    rates = {name: float(images / seconds) for name, (images, seconds) in totals.items()}
     rows = [
-        {"mode": name, "images_per_s": median, "ratio": median / medians["sandwich-4"]}
-        for name, median in medians.items()
+        {"mode": name, "images_per_cpu_s": rate, "ratio": rate / rates[BASE]} for name, rate in rates.items()
     ]
     for row in rows:
-        print(f"{row['mode']:12} {row['images_per_s']:8.0f} subnet-images/s   x {row['ratio']:.2f}")
+        print(f"{row['mode']:12} {row['images_per_cpu_s']:8.0f} subnet-images/CPU s   x {row['ratio']:.2f}")
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1))
 
@@ -74,21 +78,15 @@ class Run:
             get_space(space), n_classes=data.n_classes, in_channels=data.in_channels
         ).train()
         self.state = TrainingState(self.supernet, config, data_digest="")
+        self.learner = ForestLearner(self.supernet, config, Replica())
 
-    def step(self, step: int) -> float:
-        """One optimiser step; its subnet-images per second of wall time."""
-        rng = np.random.default_rng([0, step])
-        images, labels = self._batch(rng)
-        space = self.supernet.space
-        archs = sample_subnets(space, self.config, rng, anchors_only=False)
-        subnets = [space.decode(arch) for arch in archs]
-        backward = sandwich_backward if self.config.mode == "sandwich" else multi_backward
-        began = time.perf_counter()
-        backward(self.supernet, subnets, images, labels, self.config)
+    def step(self, step: int) -> tuple[int, float]:
+        """One optimiser step; its subnet-images and the CPU seconds that it took."""
+        images, labels = self._batch(np.random.default_rng([0, step]))
+        began = time.process_time()
+        done = self.learner.step(step, images, labels, anchors_only=False)
         self.state.update(1e-4)
-        seconds = time.perf_counter() - began
-        seen = len(labels) * (len(subnets) if self.config.mode == "sandwich" else 1)
-        return seen / seconds
+        return done.subnet_images, time.process_time() - began
 
     def _batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         chosen = rng.choice(len(self.data.train.labels), self.config.batch_size, replace=False)

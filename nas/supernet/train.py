@@ -19,11 +19,11 @@ from nas.data.load import ImageData
 from nas.supernet.checkpoint import save_supernet
 from nas.supernet.config import TrainConfig
 from nas.supernet.resize import to_float
-from nas.supernet.sampling import sample_subnets
 from nas.supernet.stitching import fit_stitches
 from nas.supernet.supernet import Supernet
 from nas.supernet.training.augment import augment, augmentation_for
-from nas.supernet.training.losses import multi_backward, sandwich_backward
+from nas.supernet.training.learner import ForestLearner, StepReport
+from nas.supernet.training.replica import Replica
 from nas.supernet.training.state import TrainingState
 
 STITCH_IMAGES = 256
@@ -68,7 +68,7 @@ def train(
     """
     if config.threads:
         torch.set_num_threads(config.threads)
-    run = _Run(supernet, data, config, folder)
+    run = TrainingRun(supernet, data, config, folder, Replica())
     return run.train(report, should_stop)
 
 
@@ -77,12 +77,13 @@ def total_steps(n_images: int, config: TrainConfig) -> int:
     return config.epochs * max(1, n_images // config.batch_size)
 
 
-class _Run:
-    """One training run: the pieces that every step needs."""
+class TrainingRun:
+    """One training run: the pieces that every step needs. ``replica`` is this process among several."""
 
-    def __init__(self, supernet: Supernet, data: ImageData, config: TrainConfig, folder: Path) -> None:
-        self.config = config
-        self.folder = folder
+    def __init__(
+        self, supernet: Supernet, data: ImageData, config: TrainConfig, folder: Path, replica: Replica
+    ) -> None:
+        self.config, self.folder, self.replica = config, folder, replica
         self.device = _device(config)
         self.supernet = supernet.to(self.device)
         self.images = torch.from_numpy(data.train.images).to(self.device)
@@ -93,47 +94,37 @@ class _Run:
         self.augmentation = augmentation_for(data.in_channels) if config.augment == "auto" else config.augment
 
     def train(self, report: Callable[[TrainProgress], None], should_stop: Callable[[], bool]) -> TrainResult:
-        start = step = self.state.load(self.folder)
+        """See the function ``train``."""
+        start, memory = self.state.load(self.folder)
+        self.learner = ForestLearner(self.supernet, self.config, self.replica)
+        if memory:
+            self.learner.recall(memory)
         anchor_steps = round(self.config.anchor_fraction * self.steps)
-        began = saved = time.monotonic()
-        rate = 0.0
-        while step < self.steps:
-            if should_stop():
-                self.state.save(self.folder, step)
-                return TrainResult(False, step, self.steps, rate)
+        clock = _Clock(start, self.steps)
+        for step in range(start, self.steps):
+            if self.replica.agree(should_stop()):
+                self._save(step)
+                return TrainResult(False, step, self.steps, clock.images_per_s)
             if step == anchor_steps and self.config.stitch_init == "least_squares":
                 self._start_stitches()
-            loss = self._step(step, anchors_only=step < anchor_steps)
-            step += 1
-            now = time.monotonic()
-            rate = (step - start) * self._images_per_step() / (now - began)
-            eta = (self.steps - step) * (now - began) / (step - start)
-            phase = "anchors" if step <= anchor_steps else "joint"
-            report(
-                TrainProgress(
-                    step, self.steps, phase, loss, self.config.lr_at(step - 1, self.steps), rate, eta
-                )
-            )
-            if now - saved > self.config.checkpoint_seconds:
-                self.state.save(self.folder, step)
-                saved = now
+            done = self._step(step, anchors_only=step < anchor_steps)
+            phase = "anchors" if step < anchor_steps else "joint"
+            report(clock.tick(phase, done, self.config.lr_at(step, self.steps)))
+            if self.replica.agree(clock.since_saved() > self.config.checkpoint_seconds):
+                self._save(step + 1)
+                clock.saved()
         self._finish()
-        return TrainResult(True, step, self.steps, rate)
+        return TrainResult(True, self.steps, self.steps, clock.images_per_s)
 
-    def _step(self, step: int, *, anchors_only: bool) -> float:
-        config, space = self.config, self.supernet.space
-        rng = np.random.default_rng([config.seed, 2, step])
-        subnets = [
-            space.decode(arch) for arch in sample_subnets(space, config, rng, anchors_only=anchors_only)
-        ]
+    def _step(self, step: int, *, anchors_only: bool) -> StepReport:
+        config = self.config
         images, labels = self._batch(step)
-        backward = sandwich_backward if config.mode == "sandwich" else multi_backward
         self.supernet.train()
         amp = config.amp == "bf16" or (config.amp == "auto" and self.device.type == "cuda")
         with torch.autocast(self.device.type, torch.bfloat16, enabled=amp):
-            loss = backward(self.supernet, subnets, images, labels, config)
+            report = self.learner.step(step, images, labels, anchors_only=anchors_only)
         self.state.update(config.lr_at(step, self.steps))
-        return loss
+        return report
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
         n, size = len(self.labels), min(self.config.batch_size, len(self.labels))
@@ -142,11 +133,11 @@ class _Run:
         chosen = torch.from_numpy(order[index * size : (index + 1) * size]).to(self.device)
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
         images = augment(to_float(self.images[chosen]), self.augmentation, generator)
-        return images, self.labels[chosen]
+        return self.replica.share(images), self.replica.share(self.labels[chosen])
 
-    def _images_per_step(self) -> int:
-        size = min(self.config.batch_size, len(self.labels))
-        return size * self.config.subnets if self.config.mode == "sandwich" else size
+    def _save(self, step: int) -> None:
+        if self.replica.rank == 0:
+            self.state.save(self.folder, step, self.learner.memory())
 
     def _start_stitches(self) -> None:
         rng = np.random.default_rng([self.config.seed, 4])
@@ -157,13 +148,38 @@ class _Run:
 
     def _finish(self) -> None:
         averaged = self.state.averaged()
-        save_supernet(
-            self.folder,
-            averaged,
-            info={"data": self.data_name, "data_digest": self.data_digest, "steps": self.steps},
-        )
         self.supernet.load_state_dict(averaged.state_dict())
-        self.state.discard(self.folder)
+        if self.replica.rank == 0:
+            info = {"data": self.data_name, "data_digest": self.data_digest, "steps": self.steps}
+            save_supernet(self.folder, averaged, info=info)
+            self.state.discard(self.folder)
+
+
+class _Clock:
+    """Throughput, time left and time since the last checkpoint."""
+
+    def __init__(self, start: int, steps: int) -> None:
+        self.start, self.step, self.steps = start, start, steps
+        self.began = self.last_saved = time.monotonic()
+        self.subnet_images = 0
+        self.images_per_s = 0.0
+
+    def tick(self, phase: str, done: StepReport, lr: float) -> TrainProgress:
+        """Count a step that has just ended."""
+        self.step += 1
+        self.subnet_images += done.subnet_images
+        elapsed = max(time.monotonic() - self.began, 1e-9)
+        self.images_per_s = self.subnet_images / elapsed
+        eta = (self.steps - self.step) * elapsed / (self.step - self.start)
+        return TrainProgress(self.step, self.steps, phase, done.loss, lr, self.images_per_s, eta)
+
+    def saved(self) -> None:
+        """A checkpoint has just been written."""
+        self.last_saved = time.monotonic()
+
+    def since_saved(self) -> float:
+        """Seconds since the last checkpoint, or since the start."""
+        return time.monotonic() - self.last_saved
 
 
 def _device(config: TrainConfig) -> torch.device:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,8 @@ class TrainingState:
                 parameters[name].copy_(mean)
         return clone.cpu()
 
-    def save(self, folder: Path, step: int) -> None:
-        """Write the state after ``step`` steps."""
+    def save(self, folder: Path, step: int, memory: Mapping[str, Any]) -> None:
+        """Write the state after ``step`` steps; ``memory`` is what the learner keeps, as JSON."""
         tensors: dict[str, Tensor] = {
             f"model.{name}": tensor for name, tensor in self.supernet.state_dict().items()
         }
@@ -80,16 +81,17 @@ class TrainingState:
             tensors[f"average.{name}"] = mean
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{key}.{name}"] = value
-        write_checkpoint(folder, NAME, tensors, {**self._identity(), "step": step, "updates": self.updates})
+        counters = {"step": step, "updates": self.updates, "memory": dict(memory)}
+        write_checkpoint(folder, NAME, tensors, {**self._identity(), **counters})
 
-    def load(self, folder: Path) -> int:
-        """Restore the state in ``folder`` and return its step, or 0 if there is none.
+    def load(self, folder: Path) -> tuple[int, Mapping[str, Any]]:
+        """Restore the state in ``folder``; its step and the learner's memory, or 0 and {} if there is none.
 
         Raises CheckpointError naming both sides if the state is another run's.
         """
         path = folder / f"{NAME}.json"
         if not path.exists():
-            return 0
+            return 0, {}
         tensors, header = read_checkpoint(folder, NAME)
         for key, mine in self._identity().items():
             if header.get(key) != mine:
@@ -106,7 +108,7 @@ class TrainingState:
             if moments:
                 self.optimizer.state[parameter] = moments
         self.updates = int(header["updates"])
-        return int(header["step"])
+        return int(header["step"]), header["memory"]
 
     def discard(self, folder: Path) -> None:
         """Remove the state: training is complete."""

@@ -18,10 +18,11 @@ from nas.supernet.checkpoint import (
     supernet_header,
 )
 from nas.supernet.config import TrainConfig
-from nas.supernet.sampling import sample_subnets
 from nas.supernet.supernet import Supernet
 from nas.supernet.train import total_steps, train
 from nas.supernet.training.augment import augment
+from nas.supernet.training.draw import draw_groups
+from nas.supernet.training.samplers.uniform import UniformSampler
 from searchspaces.registry import get_space
 
 SPACE = get_space("hybrid-tiny-r8")
@@ -181,10 +182,15 @@ class TestCheckpoint:
             assert torch.equal(borrowed(x, subnet), supernet(x, subnet))
 
 
+def drawn(config, rng, *, anchors_only=False):
+    groups = draw_groups(SPACE, config, UniformSampler(SPACE), rng, anchors_only=anchors_only)
+    return [arch for group in groups for arch in group]
+
+
 class TestSampling:
     def test_sandwich_starts_with_largest_and_smallest(self):
         config = TrainConfig(mode="sandwich", subnets=4)
-        archs = sample_subnets(SPACE, config, np.random.default_rng(0), anchors_only=False)
+        archs = drawn(config, np.random.default_rng(0))
         blocks = [len(SPACE.decode(arch).blocks) for arch in archs]
         assert blocks[0] == 9
         assert blocks[1] == 4
@@ -192,15 +198,13 @@ class TestSampling:
 
     def test_anchors_take_turns(self):
         config = TrainConfig(mode="multi", subnets=3)
-        archs = sample_subnets(SPACE, config, np.random.default_rng(0), anchors_only=True)
+        archs = drawn(config, np.random.default_rng(0), anchors_only=True)
         families = [{block.family for block in SPACE.decode(arch).blocks} for arch in archs]
         assert sorted(map(list, families)) == [["attention"], ["conv"], ["ssm"]]
 
     def test_every_option_is_drawn(self):
         rng, config = np.random.default_rng(0), TrainConfig(subnets=8)
-        genes = np.array(
-            [a.genes for _ in range(60) for a in sample_subnets(SPACE, config, rng, anchors_only=False)]
-        )
+        genes = np.array([a.genes for _ in range(60) for a in drawn(config, rng)])
         for column, choice in zip(genes.T, SPACE.choices, strict=True):
             assert set(column) == set(range(len(choice.values))), choice.name
 

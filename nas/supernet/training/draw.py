@@ -1,0 +1,75 @@
+"""Which subnets a training step runs, and which of them see the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from nas.supernet.config import TrainConfig
+from nas.supernet.sampling import resized, within_anchor
+from nas.supernet.training.samplers.sampler import Sampler
+from searchspaces.space import Arch, SearchSpace
+
+LATE = 2.0  # a branch lies at the share u ** (1 / LATE) of the genes, u uniform: 2/3 on average
+
+
+def draw_groups(
+    space: SearchSpace,
+    config: TrainConfig,
+    sampler: Sampler,
+    rng: np.random.Generator,
+    *,
+    anchors_only: bool = False,
+) -> list[list[Arch]]:
+    """The archs of one step; each group sees its own share of the batch.
+
+    Sandwich mode has one group, largest and smallest first; multi mode as many groups as subnets;
+    tree mode ``trees`` groups. With ``anchors_only`` a path stays within one anchor; the anchors
+    take turns, from a random one on.
+    """
+    anchors: Sequence[str] = space.fabric.anchors if anchors_only else ()
+    first = int(rng.integers(len(anchors))) if anchors else 0
+
+    def genes(turn: int, prefix: Sequence[int] = ()) -> list[int]:
+        drawn = sampler.genes(rng, prefix)
+        if anchors:
+            drawn = within_anchor(space, drawn, anchors[(first + turn) % len(anchors)], rng)
+        return [*prefix, *drawn[len(prefix) :]]
+
+    match config.mode:
+        case "sandwich":
+            largest, smallest, *others = (genes(i) for i in range(config.subnets))
+            drawn = [
+                [resized(space, largest, largest=True), resized(space, smallest, largest=False), *others]
+            ]
+        case "tree":
+            drawn = [_tree(space, config, rng, genes, turn) for turn in range(config.trees)]
+        case _:
+            drawn = [[genes(i)] for i in range(config.subnets)]
+    return [[space.arch(raw) for raw in group] for group in drawn]
+
+
+class _Genes(Protocol):
+    def __call__(self, turn: int, prefix: Sequence[int] = ()) -> list[int]: ...
+
+
+def _tree(
+    space: SearchSpace, config: TrainConfig, rng: np.random.Generator, genes: _Genes, turn: int
+) -> list[list[int]]:
+    """Raw genes of one tree: each leaf after the first leaves the path of a random earlier one.
+
+    It branches at one of that path's active choices, later ones being likelier, because what
+    comes before is computed once for both. The order of choices is that of the chain.
+    """
+    root = genes(turn)
+    if config.distill == "largest":
+        root = resized(space, root, largest=True)
+    leaves = [root]
+    for _ in range(config.subnets // config.trees - 1):
+        path = leaves[int(rng.integers(len(leaves)))]
+        active = [i for i, on in enumerate(space.active(path)) if on]
+        branch = active[int(len(active) * rng.random() ** (1 / LATE))]
+        leaves.append(genes(turn, path[:branch]))
+    return leaves

@@ -1,0 +1,1 @@
+"""How the subnets of a training step are drawn."""
