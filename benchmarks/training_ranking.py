@@ -1,0 +1,174 @@
+"""Which training mode ranks subnets best? Modes at equal CPU seconds against subnets trained alone.
+
+The truth is the cross-entropy, on validation and test images, of random subnets trained from
+scratch, one network each. Every mode then trains a supernet with a finished learning-rate
+schedule in about the same CPU seconds, for several seeds, and estimates the same subnets after
+batch-norm recalibration. Cross-entropy is compared, because accuracies on small images tie.
+Finished parts are kept in the JSON file, and a second call does what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.stats import kendalltau, spearmanr
+
+from nas.data.load import ImageData, load_data
+from nas.evaluate.accuracy import calibration_images
+from nas.supernet.config import TrainConfig
+from nas.supernet.extract import ExtractedSubnet, calibrate, extract_subnet
+from nas.supernet.resize import resize, to_float
+from nas.supernet.supernet import Supernet
+from nas.supernet.train import total_steps, train
+from nas.supernet.training.augment import augment
+from searchspaces.registry import get_space
+from searchspaces.space import Arch, SearchSpace
+
+MODES = {
+    "sandwich-4": TrainConfig(mode="sandwich", subnets=4),
+    "multi-4": TrainConfig(mode="multi", subnets=4),
+    "tree-8": TrainConfig(mode="tree", subnets=8),
+    "tree-16x2": TrainConfig(mode="tree", subnets=16, trees=2),
+}
+ALONE = TrainConfig(epochs=12, lr=4e-3)
+PILOT_STEPS = 8
+
+
+def main() -> None:
+    """Run what the JSON file lacks, and print the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--space", default="hybrid-tiny")
+    parser.add_argument("--subnets", type=int, default=24)
+    parser.add_argument("--seconds", type=float, default=60.0, help="CPU seconds of each training")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--modes", default=",".join(MODES))
+    parser.add_argument("--json", type=Path, required=True)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    data, space = load_data(arguments.data), get_space(arguments.space)
+    rng = np.random.default_rng(0)
+    archs = [space.sample(rng) for _ in range(arguments.subnets)]
+    done: dict[str, Any] = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
+    truth = done.setdefault("truth", [])
+    for arch in archs[len(truth) :]:
+        truth.append(train_alone(space, arch, data))
+        arguments.json.write_text(json.dumps(done, indent=1))
+        print(f"alone {len(truth)} of {len(archs)}: {truth[-1]:.4f}", flush=True)
+    runs = done.setdefault("runs", {})
+    for seed in range(arguments.seeds):
+        for mode in arguments.modes.split(","):
+            if f"{mode}/{seed}" not in runs:
+                config = replace(MODES[mode], seed=seed, threads=1)
+                runs[f"{mode}/{seed}"] = row = compare(config, space, data, archs, truth, arguments.seconds)
+                arguments.json.write_text(json.dumps(done, indent=1))
+                print(f"{mode}/{seed}", {k: round(v, 3) for k, v in row.items()}, flush=True)
+    summarise(runs)
+
+
+def compare(
+    config: TrainConfig,
+    space: SearchSpace,
+    data: ImageData,
+    archs: list[Arch],
+    truth: list[float],
+    seconds: float,
+) -> dict[str, float]:
+    """Train one supernet in about these CPU seconds and hold its estimates against the truth."""
+    per_step = pilot(config, space, data)
+    per_epoch = per_step * total_steps(len(data.train.labels), replace(config, epochs=1))
+    config = replace(config, epochs=max(1, round(seconds / per_epoch)))
+    torch.manual_seed(config.seed)
+    supernet = Supernet(space, n_classes=data.n_classes, in_channels=data.in_channels)
+    began = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        result = train(supernet, data, config, folder=Path(folder))
+    spent = time.process_time() - began
+    supernet.eval()
+    networks = [extract_subnet(supernet, space.decode(arch)) for arch in archs]
+    scores = [score(network, data) for network in networks]
+    losses = [loss for loss, _ in scores]
+    return {
+        "spearman": float(spearmanr(losses, truth).statistic),
+        "kendall_tau": float(kendalltau(losses, truth).statistic),
+        "top1_mean": float(np.mean([top1 for _, top1 in scores])),
+        "epochs": config.epochs,
+        "steps": result.steps,
+        "cpu_s": spent,
+    }
+
+
+def pilot(config: TrainConfig, space: SearchSpace, data: ImageData) -> float:
+    """CPU seconds per step, from a few steps of a supernet that is thrown away."""
+    supernet = Supernet(space, n_classes=data.n_classes, in_channels=data.in_channels)
+    times: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        train(
+            supernet,
+            data,
+            config,
+            folder=Path(folder),
+            report=lambda _: times.append(time.process_time()),
+            should_stop=lambda: len(times) > PILOT_STEPS,
+        )
+    return (times[-1] - times[0]) / (len(times) - 1)
+
+
+def train_alone(space: SearchSpace, arch: Arch, data: ImageData) -> float:
+    """Cross-entropy of the subnet after training it from scratch, same seed for all."""
+    torch.manual_seed(0)
+    supernet = Supernet(space, n_classes=data.n_classes, in_channels=data.in_channels).train()
+    network = extract_subnet(supernet, space.decode(arch)).requires_grad_(True)
+    images, labels = to_float(torch.from_numpy(data.train.images)), torch.from_numpy(data.train.labels)
+    steps, size = total_steps(len(labels), ALONE), ALONE.batch_size
+    optimizer = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=ALONE.weight_decay)
+    generator = torch.Generator().manual_seed(0)
+    per_epoch = steps // ALONE.epochs
+    for step in range(steps):
+        if step % per_epoch == 0:
+            order = torch.randperm(len(labels), generator=generator)
+        chosen = order[(step % per_epoch) * size :][:size]
+        batch = resize(augment(images[chosen], "affine", generator), network.resolution)
+        loss = F.cross_entropy(network(batch), labels[chosen], label_smoothing=ALONE.label_smoothing)
+        optimizer.param_groups[0]["lr"] = ALONE.lr_at(step, steps)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), ALONE.grad_clip)
+        optimizer.step()
+    return score(network, data)[0]
+
+
+def score(network: ExtractedSubnet, data: ImageData) -> tuple[float, float]:
+    """Cross-entropy and top-1 on validation and test images, batch norm recalibrated."""
+    calibrate(network, calibration_images(data.train))
+    images = to_float(torch.from_numpy(np.concatenate([data.val.images, data.test.images])))
+    labels = torch.from_numpy(np.concatenate([data.val.labels, data.test.labels]))
+    with torch.inference_mode():
+        logits = network(resize(images, network.resolution))
+    return float(F.cross_entropy(logits, labels)), float((logits.argmax(1) == labels).float().mean())
+
+
+def summarise(runs: dict[str, dict[str, float]]) -> None:
+    """Mean and range over the seeds, a line a mode."""
+    for mode in dict.fromkeys(key.partition("/")[0] for key in runs):
+        rows = [row for key, row in runs.items() if key.partition("/")[0] == mode]
+        rho = [row["spearman"] for row in rows]
+        print(
+            f"{mode:12} Spearman {np.mean(rho):.3f} ({min(rho):.3f} to {max(rho):.3f})  "
+            f"tau {np.mean([r['kendall_tau'] for r in rows]):.3f}  "
+            f"top-1 {np.mean([r['top1_mean'] for r in rows]):.3f}  "
+            f"steps {np.mean([r['steps'] for r in rows]):.0f}  CPU s {np.mean([r['cpu_s'] for r in rows]):.0f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
