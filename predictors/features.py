@@ -20,12 +20,18 @@ from numpy.typing import NDArray
 from searchspaces.cost import ssd_chunk_length
 from searchspaces.space import Arch, SearchSpace
 from searchspaces.subnet import (
+    CELL_EDGES,
+    CELL_OPERATORS,
     AttentionSpec,
+    CellHeadSpec,
+    CellSpec,
+    CellStemSpec,
     ConvNeXtSpec,
     DownsampleSpec,
     HeadSpec,
     LayerSpec,
     MBConvSpec,
+    ResidualSpec,
     SSMSpec,
     StemSpec,
     StitchSpec,
@@ -63,8 +69,10 @@ def quantities(layer: SizedLayer) -> Mapping[str, float]:
 def _quantities(layer: SizedLayer) -> tuple[tuple[str, float], ...]:
     spec, pixels = layer.spec, layer.size**2
     match spec:
-        case StemSpec() | DownsampleSpec():
+        case StemSpec() | DownsampleSpec() | CellStemSpec():
             amounts = _entry(spec, layer.size)
+        case ResidualSpec():
+            amounts = _residual(spec, layer.size)
         case StitchSpec():
             amounts = {"matmul": pixels * spec.in_width * spec.width, "elements": pixels * spec.width}
         case MBConvSpec():
@@ -75,7 +83,9 @@ def _quantities(layer: SizedLayer) -> tuple[tuple[str, float], ...]:
             amounts = _attention(spec, pixels)
         case SSMSpec():
             amounts = _ssm(spec, pixels)
-        case HeadSpec():
+        case CellSpec():
+            amounts = _cell(spec, pixels)
+        case HeadSpec() | CellHeadSpec():
             amounts = {"elements": pixels * spec.width}
         case other:
             assert_never(other)
@@ -98,7 +108,11 @@ def _operators(layer: SizedLayer) -> int:
         case SSMSpec(directions=directions):
             chunked = layer.size**2 > ssd_chunk_length(layer.size**2)
             return 50 + 4 * (directions > 1) + 8 * (directions > 2) + 30 * chunked
-        case StemSpec() | HeadSpec():
+        case CellSpec(edges=edges):
+            return sum(2 for operators in edges for name in operators if name != "skip_connect")
+        case ResidualSpec():
+            return 7
+        case StemSpec() | HeadSpec() | CellStemSpec() | CellHeadSpec():
             return 4
         case DownsampleSpec() | StitchSpec():
             return 1
@@ -106,11 +120,41 @@ def _operators(layer: SizedLayer) -> int:
             assert_never(other)
 
 
-def _entry(spec: StemSpec | DownsampleSpec, size: int) -> dict[str, float]:
-    pixels = (-(-size // spec.stride)) ** 2
+def _entry(spec: StemSpec | DownsampleSpec | CellStemSpec, size: int) -> dict[str, float]:
+    pixels = size**2 if isinstance(spec, CellStemSpec) else (-(-size // spec.stride)) ** 2
     in_width = spec.in_width if isinstance(spec, DownsampleSpec) else 1
-    kernel = 1 if spec.stride == 1 and isinstance(spec, DownsampleSpec) else 3
+    kernel = 1 if isinstance(spec, DownsampleSpec) and spec.stride == 1 else 3
     return {"matmul": pixels * in_width * spec.width * kernel**2, "elements": pixels * spec.width}
+
+
+def _cell(spec: CellSpec, pixels: int) -> dict[str, float]:
+    """Convolutions by kernel size, and how many operators of each kind run: a cell has up to six."""
+    amounts = dict.fromkeys((*_CELL_QUANTITIES, *(f"{name}_calls" for name in CELL_OPERATORS)), 0.0)
+    for (source, _), operators in zip(CELL_EDGES, spec.edges, strict=True):
+        in_width = spec.in_width if source == 0 else spec.width
+        for name in operators:
+            amounts[f"{name}_calls"] += MILLION
+            amounts["elements"] += pixels * spec.width
+            if name == "avg_pool_3x3":
+                amounts["pooled"] += pixels * spec.width
+            elif name != "skip_connect":
+                weights = in_width * spec.width * (9 if name == "nor_conv_3x3" else 1)
+                amounts["matmul3" if name == "nor_conv_3x3" else "matmul1"] += pixels * weights
+                amounts["weights"] += weights
+    return amounts
+
+
+_CELL_QUANTITIES = ("matmul1", "matmul3", "pooled", "elements", "weights")
+
+
+def _residual(spec: ResidualSpec, size: int) -> dict[str, float]:
+    pixels = (-(-size // spec.stride)) ** 2
+    weights = 10 * spec.in_width * spec.width + 9 * spec.width**2
+    return {
+        "matmul": pixels * weights,
+        "elements": size**2 * spec.in_width + 4 * pixels * spec.width,
+        "weights": weights,
+    }
 
 
 def _mbconv(spec: MBConvSpec, pixels: int) -> dict[str, float]:

@@ -16,14 +16,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
+from searchspaces.cell_cost import cell_counts, residual_counts
 from searchspaces.subnet import (
     AttentionSpec,
-    BlockSpec,
+    CellHeadSpec,
+    CellSpec,
+    CellStemSpec,
     ConvNeXtSpec,
     DownsampleSpec,
     HeadSpec,
     LayerSpec,
     MBConvSpec,
+    ResidualSpec,
     SSMSpec,
     StemSpec,
     StitchSpec,
@@ -83,6 +87,14 @@ def _layer(spec: LayerSpec, size: int, in_channels: int, n_classes: int) -> Cost
             return _ssm(spec, size**2)
         case HeadSpec():
             return _head(spec, size**2, n_classes)
+        case CellStemSpec():
+            return _cell_stem(spec, size, in_channels)
+        case CellSpec():
+            return _cost(*cell_counts(spec, size**2))
+        case ResidualSpec():
+            return _cost(*residual_counts(spec, size))
+        case CellHeadSpec():
+            return _cell_head(spec, size**2, n_classes)
         case other:
             assert_never(other)
 
@@ -100,6 +112,12 @@ def _stem(spec: StemSpec, size: int, in_channels: int) -> Cost:
     image = in_channels * size**2
     out = spec.width * _strided(size, spec.stride) ** 2
     fan_in = 9 * in_channels
+    params = spec.width * fan_in + _norm(spec.width)
+    return _cost(params, out * fan_in, out, max(2 * image, image + out, 2 * out))
+
+
+def _cell_stem(spec: CellStemSpec, size: int, in_channels: int) -> Cost:
+    image, out, fan_in = in_channels * size**2, spec.width * size**2, 9 * in_channels
     params = spec.width * fan_in + _norm(spec.width)
     return _cost(params, out * fan_in, out, max(2 * image, image + out, 2 * out))
 
@@ -136,7 +154,7 @@ def _convnext(spec: ConvNeXtSpec, T: int) -> Cost:
     return _cost(params, M * taps + mlp.macs, M + mlp.activations, M + 2 * M * spec.expansion)
 
 
-def _mlp(spec: BlockSpec, T: int) -> Cost:
+def _mlp(spec: ConvNeXtSpec | AttentionSpec | SSMSpec, T: int) -> Cost:
     """Two linear layers with bias, without the norm before them; what is alive includes the residual."""
     C, hidden = spec.width, spec.width * spec.expansion
     M, H = T * C, T * hidden
@@ -201,3 +219,8 @@ def _scan(K: int, T: int, C: int, h: int, N: int) -> tuple[int, int, int]:
 def _head(spec: HeadSpec, T: int, n_classes: int) -> Cost:
     C = spec.width
     return _cost(_norm(C) + (C + 1) * n_classes, C * n_classes, n_classes, T * C + C)
+
+
+def _cell_head(spec: CellHeadSpec, T: int, n_classes: int) -> Cost:
+    C = spec.width
+    return _cost(_norm(C) + (C + 1) * n_classes, C * n_classes, n_classes, 2 * T * C)

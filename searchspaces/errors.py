@@ -11,3 +11,7 @@ class InvalidArchError(NasError, ValueError):
 
 class UnknownSpaceError(NasError, LookupError):
     """No search space has this name."""
+
+
+class TableError(NasError, ValueError):
+    """A table of recorded measurements is damaged, or belongs to another space."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from searchspaces.subnet import BlockSpec, DownsampleSpec, HeadSpec, LayerSpec, StemSpec, StitchSpec
+from searchspaces.subnet import AnyHeadSpec, AnyStemSpec, BlockSpec, EntrySpec, LayerSpec, StitchSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Position:
     """One place in the chain: an optional downsample, then a stitch if needed, then one candidate."""
 
     name: str
-    downsample: DownsampleSpec | None
+    downsample: EntrySpec | None
     candidates: tuple[Candidate, ...]
     stitches: tuple[StitchSpec, ...]
 
@@ -35,9 +35,9 @@ class Position:
 class Fabric:
     """Stem, a chain of positions, head."""
 
-    stem: StemSpec
+    stem: AnyStemSpec
     positions: tuple[Position, ...]
-    head: HeadSpec
+    head: AnyHeadSpec
 
     @property
     def anchors(self) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """Search spaces by name.
 
 ``hybrid-tiny`` and ``hybrid-cifar`` are presets; ``PRESET-rA-B`` is the same space with the
-image resolutions A and B as the options (``hybrid-tiny-r8-12``).
+image resolutions A and B as the options (``hybrid-tiny-r8-12``). ``nats-size`` and
+``nasbench201`` take images of 32 pixels, ``nats-size-r16`` and ``nasbench201-r16`` of 16;
+``nasbench201-cC-nN`` has C channels and N cells a stage instead of the published 16 and 5.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import re
 from dataclasses import replace
 from functools import lru_cache
 
+from searchspaces.cells import nasbench201_space, nats_size_space
 from searchspaces.errors import UnknownSpaceError
 from searchspaces.hybrid import HybridConfig, Stage, hybrid_space
 from searchspaces.space import SearchSpace
@@ -37,10 +40,15 @@ CIFAR = HybridConfig(
     head_dim=16,
 )
 PRESETS = {"hybrid-tiny": TINY, "hybrid-cifar": CIFAR}
+RECORDED = ("nats-size", "nasbench201")  # spaces with a public table of accuracies
 RESOLUTIONS = range(8, 225)
 LARGE_IMAGE = 20  # from this resolution on, the stem halves the image
 _NAME = re.compile(
     r"(?P<preset>hybrid-[a-z]+)(?:-r(?P<resolutions>[1-9][0-9]{0,2}(?:-[1-9][0-9]{0,2}){0,7}))?"
+)
+_CELLS = re.compile(
+    r"(?:nats-size|nasbench201(?:-c(?P<width>4|8|16|32))?(?:-n(?P<cells>[1-9]))?)"
+    r"(?:-r(?P<resolution>8|[1-9][0-9]{1,2}))?"
 )
 
 
@@ -50,11 +58,14 @@ def get_space(name: str) -> SearchSpace:
 
     Raises UnknownSpaceError, which lists what there is.
     """
+    cells = _CELLS.fullmatch(name)
+    if cells is not None:
+        return _cell_space(name, cells)
     match = _NAME.fullmatch(name)
     config = PRESETS.get(match["preset"]) if match else None
     if match is None or config is None:
         raise UnknownSpaceError(
-            f"no search space {name!r:.80}; there are {', '.join(PRESETS)} (and NAME-rA-B…)"
+            f"no search space {name!r:.80}; there are {', '.join((*PRESETS, *RECORDED))} (and NAME-rA-B…)"
         )
     if match["resolutions"] is None:
         return hybrid_space(name, config)
@@ -65,3 +76,17 @@ def get_space(name: str) -> SearchSpace:
         )
     stride = 1 if resolutions[-1] < LARGE_IMAGE else 2
     return hybrid_space(name, replace(config, resolutions=resolutions, stem_stride=stride))
+
+
+def _cell_space(name: str, match: re.Match[str]) -> SearchSpace:
+    resolution = int(match["resolution"] or 32)
+    if resolution % 4 or resolution not in RESOLUTIONS:
+        raise UnknownSpaceError(
+            f"space {name!r}: the resolution is halved twice and must be a multiple of 4 "
+            f"within {RESOLUTIONS[0]}..{RESOLUTIONS[-1]}; got {resolution}"
+        )
+    if name.startswith("nats-size"):
+        return nats_size_space(name, resolution=resolution)
+    return nasbench201_space(
+        name, width=int(match["width"] or 16), cells=int(match["cells"] or 5), resolution=resolution
+    )

@@ -1,8 +1,8 @@
 """SubnetSpec: one decoded architecture as a chain of layers with every size resolved.
 
 A layer names the *slot* of the supernet whose weights it uses and the sizes that it takes of
-them. Features are maps (B, C, H, W); all blocks keep C, H and W, only stem, downsample and
-stitch may change C, and only stem and downsample change H and W.
+them. Features are maps (B, C, H, W); blocks keep H and W, and cells alone among them may change
+C. Stem, downsample, residual and stitch change C; stem, downsample and residual also H and W.
 """
 
 from __future__ import annotations
@@ -30,6 +30,24 @@ class DownsampleSpec:
     in_width: int
     width: int
     stride: int
+
+
+@dataclass(frozen=True, slots=True)
+class CellStemSpec:
+    """Stem of NAS-Bench-201: normalisation, a 3x3 convolution and batch norm, no activation."""
+
+    kind: ClassVar[str] = "cell_stem"
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResidualSpec:
+    """Entry of a stage of cells: the basic residual block with stride 2 of NAS-Bench-201."""
+
+    kind: ClassVar[str] = "residual"
+    in_width: int
+    width: int
+    stride: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +113,44 @@ class SSMSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class CellSpec:
+    """Cell of NAS-Bench-201 (arXiv 2001.00326, section 2.1): four nodes and the edges CELL_EDGES.
+
+    ``edges`` holds for each edge the names of its operators, whose results are added up: one of
+    CELL_OPERATORS in a subnet, or nothing where the space says "none"; all that can be chosen in
+    the bounds of a slot. Edges out of node 0 map ``in_width`` to ``width`` channels. Raises
+    ValueError for a wrong number of edges, an unknown operator, or one that keeps the width where
+    it changes.
+    """
+
+    kind: ClassVar[str] = "cell"
+    family: ClassVar[Family] = "conv"
+    in_width: int
+    width: int
+    edges: tuple[tuple[str, ...], ...]
+
+    def __post_init__(self) -> None:
+        if len(self.edges) != len(CELL_EDGES):
+            raise ValueError(f"edges must be {len(CELL_EDGES)} tuples; got {len(self.edges)}")
+        for (source, target), operators in zip(CELL_EDGES, self.edges, strict=True):
+            for operator in operators:
+                if operator not in CELL_OPERATORS:
+                    raise ValueError(
+                        f"edge {source}-{target}: no operator {operator!r}; there are {CELL_OPERATORS}"
+                    )
+                if source == 0 and self.in_width != self.width and operator in KEEP_WIDTH:
+                    raise ValueError(
+                        f"edge {source}-{target}: {operator!r} cannot map {self.in_width} to "
+                        f"{self.width} channels"
+                    )
+
+
+CELL_EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))  # (source, target)
+KEEP_WIDTH = ("skip_connect", "avg_pool_3x3")
+CELL_OPERATORS = (*KEEP_WIDTH, "project", "nor_conv_1x1", "nor_conv_3x3")
+
+
+@dataclass(frozen=True, slots=True)
 class HeadSpec:
     """Global average pooling, norm and the classifier shared by all subnets."""
 
@@ -102,8 +158,19 @@ class HeadSpec:
     width: int
 
 
-BlockSpec: TypeAlias = MBConvSpec | ConvNeXtSpec | AttentionSpec | SSMSpec
-LayerSpec: TypeAlias = StemSpec | DownsampleSpec | StitchSpec | BlockSpec | HeadSpec
+@dataclass(frozen=True, slots=True)
+class CellHeadSpec:
+    """Head of NAS-Bench-201: batch norm, ReLU, global average pooling and the classifier."""
+
+    kind: ClassVar[str] = "cell_head"
+    width: int
+
+
+AnyStemSpec: TypeAlias = StemSpec | CellStemSpec
+EntrySpec: TypeAlias = DownsampleSpec | ResidualSpec
+BlockSpec: TypeAlias = MBConvSpec | ConvNeXtSpec | AttentionSpec | SSMSpec | CellSpec
+AnyHeadSpec: TypeAlias = HeadSpec | CellHeadSpec
+LayerSpec: TypeAlias = AnyStemSpec | EntrySpec | StitchSpec | BlockSpec | AnyHeadSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +199,6 @@ class SubnetSpec:
         size, sizes = self.resolution, []
         for layer in self.layers:
             sizes.append(size)
-            if isinstance(layer.spec, StemSpec | DownsampleSpec):
+            if isinstance(layer.spec, StemSpec | EntrySpec):
                 size = -(-size // layer.spec.stride)
         return tuple(sizes)

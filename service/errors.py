@@ -73,6 +73,7 @@ class UnknownTableFormatError(NasError, ValueError):
 STATUS: Mapping[type[NasError], int] = {
     spaces.InvalidArchError: 422,
     spaces.UnknownSpaceError: 404,
+    spaces.TableError: 422,
     predictors.NotFittedError: 409,
     predictors.DeviceMismatchError: 409,
     predictors.MeasurementStoppedError: 409,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, assert_never
 
 from nas.blocks.attention import Attention
+from nas.blocks.cell import Cell, CellHead, CellStem, Residual, edges_text
 from nas.blocks.conv import ConvNeXt, Downsample, ElasticKernelBlock, MBConv, Stem
 from nas.blocks.elastic import ElasticBlock
 from nas.blocks.head import Head
@@ -13,11 +14,15 @@ from nas.blocks.ssm import SSM
 from nas.blocks.stitch import ElasticStitch, plain_stitch
 from searchspaces.subnet import (
     AttentionSpec,
+    CellHeadSpec,
+    CellSpec,
+    CellStemSpec,
     ConvNeXtSpec,
     DownsampleSpec,
     HeadSpec,
     LayerSpec,
     MBConvSpec,
+    ResidualSpec,
     SSMSpec,
     StemSpec,
     StitchSpec,
@@ -56,6 +61,14 @@ def plain_of(spec: LayerSpec, *, in_channels: int, n_classes: int) -> PlainCall:
             )
         case HeadSpec():
             return plain_call(Head, width=spec.width, n_classes=n_classes)
+        case CellStemSpec():
+            return plain_call(CellStem, in_channels=in_channels, width=spec.width)
+        case CellSpec():
+            return plain_call(Cell, in_width=spec.in_width, width=spec.width, edges=edges_text(spec))
+        case ResidualSpec():
+            return plain_call(Residual, in_width=spec.in_width, width=spec.width)
+        case CellHeadSpec():
+            return plain_call(CellHead, width=spec.width, n_classes=n_classes)
         case other:
             assert_never(other)
 

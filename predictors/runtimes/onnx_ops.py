@@ -188,6 +188,27 @@ def adaptive_avg_pool2d(g: OnnxGraph, shape: Shape, x: Symbol, size: Sequence[in
     return g.add("GlobalAveragePool", [x.name], shape)
 
 
+def avg_pool2d(
+    g: OnnxGraph,
+    shape: Shape,
+    x: Symbol,
+    kernel: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0, 0),
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Symbol:
+    """Average pooling; without a stride the windows do not overlap."""
+    attributes = {
+        "kernel_shape": _both(kernel),
+        "strides": _both(stride or kernel),
+        "pads": _both(padding) * 2,
+        "ceil_mode": int(ceil_mode),
+        "count_include_pad": int(count_include_pad),
+    }
+    return g.add("AveragePool", [x.name], shape, **attributes)
+
+
 def masked_fill(g: OnnxGraph, shape: Shape, x: Value, mask: Value, value: float) -> Symbol:
     """``value`` where the mask holds."""
     return g.add("Where", [g.name(mask), g.scalar(float(value)), g.name(x)], shape)
@@ -267,6 +288,7 @@ TRANSLATIONS: Mapping[str, Translation] = {
     "aten.mean.dim": mean,
     "aten.sum.dim_IntList": total,
     "aten.adaptive_avg_pool2d.default": adaptive_avg_pool2d,
+    "aten.avg_pool2d.default": avg_pool2d,
     "aten.masked_fill.Scalar": masked_fill,
     "aten.where.self": where,
     "aten.tril.default": tril,

@@ -13,12 +13,17 @@ from nas.blocks.ssm import SSM, merge_scans, scans, ssd
 from nas.blocks.stitch import ElasticStitch, least_squares
 from nas.blocks.zoo import elastic_block
 from searchspaces.subnet import (
+    CELL_OPERATORS,
     AttentionSpec,
+    CellHeadSpec,
+    CellSpec,
+    CellStemSpec,
     ConvNeXtSpec,
     DownsampleSpec,
     HeadSpec,
     LayerSpec,
     MBConvSpec,
+    ResidualSpec,
     SSMSpec,
     StemSpec,
     StitchSpec,
@@ -38,15 +43,29 @@ CASES: list[tuple[LayerSpec, list[LayerSpec], int]] = [
         24,
     ),
     (HeadSpec(24), [HeadSpec(24), HeadSpec(16)], 24),
+    (CellStemSpec(24), [CellStemSpec(24), CellStemSpec(16)], 3),
+    (
+        CellSpec(16, 16, (CELL_OPERATORS,) * 6),
+        [
+            CellSpec(16, 16, (CELL_OPERATORS,) * 6),
+            CellSpec(16, 16, tuple((name,) for name in (*CELL_OPERATORS, "skip_connect"))),
+            CellSpec(8, 8, ((), ("nor_conv_3x3",), ("nor_conv_1x1",), (), (), ("avg_pool_3x3",))),
+            CellSpec(16, 8, (("nor_conv_1x1",), ("project",), ("skip_connect",), (), (), ("avg_pool_3x3",))),
+            CellSpec(16, 8, ((), (), (), (), (), ("nor_conv_3x3",))),
+        ],
+        16,
+    ),
+    (ResidualSpec(16, 24), [ResidualSpec(16, 24), ResidualSpec(8, 16)], 16),
+    (CellHeadSpec(24), [CellHeadSpec(24), CellHeadSpec(16)], 24),
 ]
 PAIRS = [(bounds, spec, channels) for bounds, specs, channels in CASES for spec in specs]
 
 
 def channels_in(spec: LayerSpec) -> int:
     match spec:
-        case StemSpec():
+        case StemSpec() | CellStemSpec():
             return 3
-        case DownsampleSpec() | StitchSpec():
+        case DownsampleSpec() | StitchSpec() | ResidualSpec() | CellSpec():
             return spec.in_width
         case _:
             return spec.width

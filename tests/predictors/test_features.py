@@ -39,7 +39,9 @@ def test_no_archs_make_no_rows() -> None:
     assert features(SPACE, [], NAMES).shape == (0, len(NAMES))
 
 
-@pytest.mark.parametrize("name", ["hybrid-tiny", "hybrid-cifar", "hybrid-cifar-r32-64"])
+@pytest.mark.parametrize(
+    "name", ["hybrid-tiny", "hybrid-cifar", "hybrid-cifar-r32-64", "nats-size", "nasbench201"]
+)
 def test_columns_cover_every_layer_of_the_space(name: str) -> None:
     space = get_space(name)
     names = columns(space)

@@ -43,6 +43,8 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": lambda x: x.softmax(1),
     "exp, neg, sqrt": lambda x: torch.exp(-x) + torch.sqrt(x + 9),
     "numbers on both sides": lambda x: 2 * x / 3 + 1 - (4 - x),
+    "average pooling": lambda x: F.avg_pool2d(x, 3, 1, 1, count_include_pad=False),
+    "average pooling of odd sizes": lambda x: F.avg_pool2d(x, 2, ceil_mode=True),
     "matmul": lambda x: x @ x.transpose(2, 3),
     "matmul with a constant": lambda x: x @ torch.arange(12.0).reshape(6, 2),
     "bmm": lambda x: torch.bmm(x[0], x[1].transpose(1, 2)),
