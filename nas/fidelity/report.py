@@ -104,9 +104,9 @@ class Subject:
 
 
 def fidelity(
-    estimates: Sequence[float],
-    truth: Sequence[float],
-    proxies: Mapping[str, Sequence[float]],
+    estimates: Sequence[float] | FloatArray,
+    truth: Sequence[float] | FloatArray,
+    proxies: Mapping[str, Sequence[float] | FloatArray],
     *,
     subject: Subject,
     seed: int = 0,
@@ -154,7 +154,7 @@ def agreement(estimates: FloatArray, truth: FloatArray) -> Agreement:
     )
 
 
-def _checked(field_name: str, values: Sequence[float], n: int) -> FloatArray:
+def _checked(field_name: str, values: Sequence[float] | FloatArray, n: int) -> FloatArray:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or len(array) != n:
         raise FidelityError(f"{field_name} must have the length of truth, {n}; got shape {array.shape}")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.errors import FidelityError
-from nas.fidelity.report import FidelityReport, Subject, fidelity
+from nas.fidelity.report import Agreement, FidelityReport, Subject, fidelity
 
 SUBJECT = Subject("toy@1", "s", "top1", "a table")
 
@@ -25,9 +25,9 @@ def report(
 
 def test_a_perfect_ranking_scores_one_and_regrets_nothing() -> None:
     found = report([1.0, 2.0, 3.0, 4.0], [0.1, 0.2, 0.4, 0.9], reverse=[4.0, 3.0, 2.0, 1.0])
-    assert (found.spearman, found.kendall_tau, found.top_regret) == (1, 1, 0)
-    assert found.interval.spearman == (1, 1)
-    assert (found.proxies["reverse"].spearman, found.proxies["reverse"].kendall_tau) == (-1, -1)
+    assert [found.spearman, found.kendall_tau, *found.interval.spearman] == pytest.approx([1.0] * 4)
+    assert found.top_regret == 0
+    assert found.proxies["reverse"] == Agreement(pytest.approx(-1), pytest.approx(-1))
     assert (found.subnets, found.space, found.truth) == (4, "toy@1", "a table")
 
 
