@@ -1,4 +1,4 @@
-"""Raw genes of subnets: random ones, those within one anchor, the largest and the smallest."""
+"""Raw genes of subnets: those within one anchor, the largest and the smallest."""
 
 from __future__ import annotations
 
@@ -7,11 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from searchspaces.space import SearchSpace
-
-
-def random_genes(space: SearchSpace, rng: np.random.Generator) -> list[int]:
-    """Uniform raw genes. Not canonical, so that choices activated later on are random too."""
-    return [int(rng.integers(len(choice.values))) for choice in space.choices]
 
 
 def within_anchor(

@@ -14,8 +14,9 @@ MOMENTUM = 0.8
 class BestTeacher:
     """Keeps the ``KEPT`` subnets of lowest running training loss; the lowest one teaches.
 
-    The teacher's loss is updated whenever it teaches, so a subnet that got in on an easy batch
-    soon loses its place. Families compete with each other.
+    A subnet gets in half-way between its loss and the mean of its step, because the least of
+    several noisy losses promises too much; the teacher's is updated whenever it teaches, so one
+    that got in on easy images soon loses its place. Families compete with each other.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -32,9 +33,12 @@ class BestTeacher:
         running = dict(self.kept)
         if self.arch is not None and teacher_loss is not None:
             running[self.arch] = MOMENTUM * running[self.arch] + (1 - MOMENTUM) * teacher_loss
+        mean = sum(losses) / len(losses)
         for arch, loss in zip(archs, losses, strict=True):
-            old = running.get(arch, loss)
-            running[arch] = MOMENTUM * old + (1 - MOMENTUM) * loss
+            if arch not in running:
+                running[arch] = (loss + mean) / 2
+            else:
+                running[arch] = MOMENTUM * running[arch] + (1 - MOMENTUM) * loss
         self.kept = sorted(running.items(), key=lambda item: (item[1], item[0].genes))[:KEPT]
 
     def memory(self) -> Mapping[str, Any]:

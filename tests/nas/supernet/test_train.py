@@ -44,7 +44,7 @@ def stop_after(n: int):
     return lambda: next(calls, n) >= n
 
 
-@pytest.mark.parametrize("mode", ["multi", "sandwich"])
+@pytest.mark.parametrize("mode", ["multi", "sandwich", "tree"])
 def test_training_lowers_the_loss(data, tmp_path, mode):
     losses = []
     config = replace(QUICK, mode=mode, epochs=8 if mode == "multi" else 4, augment="none")
@@ -65,9 +65,11 @@ def final_weights(folder, data, config, stops=()):
     "config",
     [
         replace(QUICK, anchor_fraction=0.5, stitch_init="least_squares"),
-        replace(QUICK, mode="sandwich", subnets=3, epochs=2),
+        replace(QUICK, mode="sandwich", subnets=3, drop_path=0.2),
+        replace(QUICK, mode="tree", trees=2, sampler="least_trained", distill="best", drop_path=0.2),
+        replace(QUICK, mode="multi", sampler="cost_balanced", distill="best"),
     ],
-    ids=["multi", "sandwich"],
+    ids=["multi", "sandwich", "tree-least_trained-best", "multi-cost_balanced-best"],
 )
 def test_interrupted_training_ends_with_the_same_bits(data, tmp_path, config):
     whole = final_weights(tmp_path / "whole", data, config)
@@ -106,6 +108,9 @@ def test_state_of_other_data_is_refused(data, tmp_path):
         ({"mode": "both"}, "mode must be one of"),
         ({"mode": "sandwich", "subnets": 2}, "subnets must lie in 3"),
         ({"batch_size": 2, "subnets": 4}, "subnets must not exceed batch_size 2"),
+        ({"mode": "tree", "subnets": 8, "trees": 3}, "trees must divide subnets 8; got 3"),
+        ({"sampler": "greedy"}, "sampler must be one of"),
+        ({"drop_path": 1.0}, "drop_path must lie in"),
     ],
 )
 def test_bad_configuration_names_the_field(change, message):
