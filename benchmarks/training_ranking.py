@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import tempfile
 import time
 from dataclasses import replace
@@ -33,11 +34,18 @@ from nas.supernet.training.augment import augment
 from searchspaces.registry import get_space
 from searchspaces.space import Arch, SearchSpace
 
+TREE = TrainConfig(mode="tree", subnets=8)
 MODES = {
     "sandwich-4": TrainConfig(mode="sandwich", subnets=4),
     "multi-4": TrainConfig(mode="multi", subnets=4),
-    "tree-8": TrainConfig(mode="tree", subnets=8),
-    "tree-16x2": TrainConfig(mode="tree", subnets=16, trees=2),
+    "tree-8": TREE,
+    "tree-16x2": replace(TREE, subnets=16, trees=2),
+    "tree-8-cost": replace(TREE, sampler="cost_balanced"),
+    "tree-8-least": replace(TREE, sampler="least_trained"),
+    "tree-8-best": replace(TREE, distill="best"),
+    "tree-8-drop": replace(TREE, drop_path=0.1),
+    "tree-8-m2": TREE,
+    "tree-8-m2-by-resolution": TREE,
 }
 ALONE = TrainConfig(epochs=12, lr=4e-3)
 PILOT_STEPS = 8
@@ -51,7 +59,7 @@ def main() -> None:
     parser.add_argument("--subnets", type=int, default=24)
     parser.add_argument("--seconds", type=float, default=60.0, help="CPU seconds of each training")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--modes", default=",".join(MODES))
+    parser.add_argument("--modes", default="sandwich-4,multi-4,tree-8")
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -69,7 +77,10 @@ def main() -> None:
         for mode in arguments.modes.split(","):
             if f"{mode}/{seed}" not in runs:
                 config = replace(MODES[mode], seed=seed, threads=1)
-                runs[f"{mode}/{seed}"] = row = compare(config, space, data, archs, truth, arguments.seconds)
+                copies = re.search("-m[2-8].*", mode)  # the same subnets on several copies of the weights
+                trained = get_space(arguments.space + copies[0]) if copies else space
+                same = [trained.arch(arch.genes) for arch in archs]
+                runs[f"{mode}/{seed}"] = row = compare(config, trained, data, same, truth, arguments.seconds)
                 arguments.json.write_text(json.dumps(done, indent=1))
                 print(f"{mode}/{seed}", {k: round(v, 3) for k, v in row.items()}, flush=True)
     summarise(runs)
