@@ -15,3 +15,11 @@ class UnknownSpaceError(NasError, LookupError):
 
 class TableError(NasError, ValueError):
     """A table of recorded measurements is damaged, or belongs to another space."""
+
+
+class ForbiddenRouteError(InvalidArchError):
+    """A route through anchors that the space does not allow; the message names both."""
+
+
+class AnchorMismatchError(NasError, ValueError):
+    """Anchors whose shapes cannot be stitched; the message names both sides."""

@@ -8,8 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from searchspaces.subnet import AnyHeadSpec, AnyStemSpec, BlockSpec, EntrySpec, LayerSpec, StitchSpec
+
+OPERATOR = "operator"  # the choice POSITION.operator picks a position's candidate
+
+
+class WeightFabric(Protocol):
+    """The weight slots of a space, each with its largest sizes."""
+
+    @property
+    def anchors(self) -> tuple[str, ...]:
+        """Names of the anchors."""
+
+    def slots(self) -> Mapping[str, LayerSpec]:
+        """Every weight slot and its largest sizes."""
+
+    def within(self, anchor: str) -> Mapping[str, frozenset[str]]:
+        """Choice name to the values that keep a path within the anchor, for the choices that matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +74,15 @@ class Fabric:
                 slots[block_slot(position.name, candidate.name)] = candidate.bounds
         slots["head"] = self.head
         return slots
+
+    def within(self, anchor: str) -> Mapping[str, frozenset[str]]:
+        """The operators of each position that belong to the anchor."""
+        return {
+            f"{position.name}.{OPERATOR}": frozenset(
+                c.name for c in position.candidates if c.anchor == anchor
+            )
+            for position in self.positions
+        }
 
 
 def downsample_slot(position: str) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from searchspaces.errors import InvalidArchError
-from searchspaces.fabric import Fabric
+from searchspaces.fabric import WeightFabric
 from searchspaces.subnet import SubnetSpec
 
 Value: TypeAlias = int | float | str
@@ -59,7 +59,7 @@ class SearchSpace:
     name: str
     version: int
     choices: tuple[Choice, ...]
-    fabric: Fabric
+    fabric: WeightFabric
     build: Callable[[Mapping[str, Value]], SubnetSpec]
 
     def __post_init__(self) -> None:

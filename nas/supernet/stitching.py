@@ -17,7 +17,7 @@ from nas.blocks.stitch import ElasticStitch, least_squares
 from nas.supernet.resize import resize
 from nas.supernet.sampling import resized, within_anchor
 from nas.supernet.supernet import Supernet
-from searchspaces.fabric import block_slot, stitch_slot
+from searchspaces.fabric import Fabric, block_slot, stitch_slot
 from searchspaces.space import SearchSpace
 from searchspaces.subnet import SubnetSpec
 
@@ -28,14 +28,15 @@ def fit_stitches(supernet: Supernet, images: Tensor, *, seed: int) -> None:
     """Set the base map of every stitch in place, from float images (B, C, H, W).
 
     Batch statistics normalise the activations, because those of the anchors are mixed in the
-    shared ones.
+    shared ones. Raises TypeError for a space without a common chain of positions.
     """
+    fabric = _chain(supernet.space)
     rng = np.random.default_rng([seed, 1])
     arrivals = {
         anchor: entry_activations(supernet, anchor_subnet(supernet.space, anchor, rng), images)
-        for anchor in supernet.space.fabric.anchors
+        for anchor in fabric.anchors
     }
-    for position in supernet.space.fabric.positions:
+    for position in fabric.positions:
         for stitch in position.stitches:
             source = arrivals[stitch.source][position.name]
             target = arrivals[stitch.target][position.name]
@@ -43,6 +44,12 @@ def fit_stitches(supernet: Supernet, images: Tensor, *, seed: int) -> None:
             block = supernet.block(stitch_slot(position.name, stitch.source, stitch.target))
             assert isinstance(block, ElasticStitch)
             block.set_base(weight, bias)
+
+
+def _chain(space: SearchSpace) -> Fabric:
+    if not isinstance(space.fabric, Fabric):
+        raise TypeError(f"{space.id} has no chain of positions that its anchors share")
+    return space.fabric
 
 
 def anchor_subnet(space: SearchSpace, anchor: str, rng: np.random.Generator) -> SubnetSpec:
@@ -55,7 +62,7 @@ def entry_activations(supernet: Supernet, subnet: SubnetSpec, images: Tensor) ->
     """What arrives at each position on this path: name to (n, width), n at most ``TOKENS`` pixels."""
     positions = {
         block_slot(position.name, candidate.name): position.name
-        for position in supernet.space.fabric.positions
+        for position in _chain(supernet.space).positions
         for candidate in position.candidates
     }
     x = resize(images, subnet.resolution)

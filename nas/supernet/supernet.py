@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from nas.blocks.elastic import ElasticBlock
 from nas.blocks.zoo import elastic_block
 from searchspaces.space import SearchSpace
-from searchspaces.subnet import SubnetSpec
+from searchspaces.subnet import AnyStemSpec, SubnetSpec
 
 
 class Supernet(nn.Module):
     """One elastic block per slot of the space's fabric.
 
     The subnet is an argument of ``forward``, never state. ``mean`` and ``std`` per channel are
-    those of the training images in [0, 1]; the stem normalises with them.
+    those of the training images in [0, 1]; every stem normalises with them.
     """
 
     def __init__(
@@ -40,11 +40,13 @@ class Supernet(nn.Module):
                 for slot, bounds in space.fabric.slots().items()
             }
         )
-        stem = self.block("stem").full
+        stems = [slot for slot, bounds in space.fabric.slots().items() if isinstance(bounds, AnyStemSpec)]
         with torch.no_grad():
-            for name, values in (("mean", mean), ("std", std)):
-                if values is not None:
-                    stem.get_buffer(name).copy_(torch.tensor(values).unflatten(0, (-1, 1, 1)))
+            for slot in stems:
+                for name, values in (("mean", mean), ("std", std)):
+                    if values is not None:
+                        buffer = self.block(slot).full.get_buffer(name)
+                        buffer.copy_(torch.tensor(values).unflatten(0, (-1, 1, 1)))
 
     def block(self, slot: str) -> ElasticBlock:  # type: ignore[type-arg]
         """The elastic block of a slot."""

@@ -1,0 +1,57 @@
+"""Presets of family anchors: a convolution, an attention and a state-space network on one grid.
+
+They grow in cost and in accuracy from convolutions to state-space blocks, because a stitch
+between two networks pays where the costlier one is the better one.
+"""
+
+from __future__ import annotations
+
+from searchspaces.stitched import AnchorConfig, StitchedConfig
+from searchspaces.subnet import AttentionSpec, MBConvSpec, SSMSpec
+
+
+def _conv(widths: tuple[int, ...], depths: tuple[int, ...], expansion: int) -> AnchorConfig:
+    stages = zip(widths, depths, strict=True)
+    return AnchorConfig("conv", tuple((MBConvSpec(width, 3, expansion),) * depth for width, depth in stages))
+
+
+def _attention(widths: tuple[int, ...], depths: tuple[int, ...], head_dim: int) -> AnchorConfig:
+    return AnchorConfig(
+        "attention",
+        tuple(
+            (AttentionSpec(width, max(1, width // 2 // head_dim), head_dim, 3),) * depth
+            for width, depth in zip(widths, depths, strict=True)
+        ),
+    )
+
+
+def _ssm(widths: tuple[int, ...], depths: tuple[int, ...], head_dim: int, directions: int) -> AnchorConfig:
+    return AnchorConfig(
+        "ssm",
+        tuple(
+            (SSMSpec(width, head_dim, 8, directions, 3),) * depth
+            for width, depth in zip(widths, depths, strict=True)
+        ),
+    )
+
+
+TINY = StitchedConfig(
+    anchors=(
+        _conv((8, 16, 24), (2, 2, 2), 2),
+        _attention((16, 24, 32), (2, 2, 2), 8),
+        _ssm((24, 32, 48), (2, 2, 2), 8, 2),
+    ),
+    resolutions=(8,),
+    stem_stride=1,
+    strides=(2, 2),
+)
+CIFAR = StitchedConfig(
+    anchors=(
+        _conv((16, 32, 64), (2, 3, 3), 3),
+        _attention((32, 64, 128), (2, 3, 3), 16),
+        _ssm((48, 96, 160), (2, 3, 3), 16, 2),
+    ),
+    resolutions=(32,),
+    stem_stride=2,
+    strides=(2, 2),
+)
