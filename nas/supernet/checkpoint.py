@@ -29,10 +29,21 @@ FORMAT = 1
 NAME = "supernet"
 
 
-def save_supernet(folder: Path, supernet: Supernet, *, info: Mapping[str, Any]) -> str:
-    """Write ``supernet.json`` and its tensors; ``info`` is kept in the header. Returns the digest."""
+def save_supernet(
+    folder: Path, supernet: Supernet, *, info: Mapping[str, Any], dtype: torch.dtype = torch.float32
+) -> str:
+    """Write ``supernet.json`` and its tensors; ``info`` is kept in the header. Returns the digest.
+
+    Floating-point tensors are stored as ``dtype``; ``load_supernet`` gives float32 whatever it was.
+    Raises CheckpointError for a finite value that is too large for that type.
+    """
+    tensors = {}
+    for name, tensor in supernet.state_dict().items():
+        tensors[name] = tensor.to(dtype) if tensor.is_floating_point() else tensor
+        if not torch.equal(tensors[name].isfinite(), tensor.isfinite()):
+            raise CheckpointError(f"{folder / NAME}.json: a value of {name} is too large for {dtype}")
     header = {**supernet_header(supernet), "info": dict(info)}
-    return write_checkpoint(folder, NAME, supernet.state_dict(), header)
+    return write_checkpoint(folder, NAME, tensors, header)
 
 
 def load_supernet(folder: Path) -> Supernet:

@@ -134,6 +134,25 @@ class TestCheckpoint:
         for name, tensor in supernet.state_dict().items():
             assert torch.equal(tensor, loaded.state_dict()[name])
 
+    def test_half_precision_is_half_the_size_and_comes_back_as_float32(self, tmp_path):
+        supernet = fresh()
+        save_supernet(tmp_path / "full", supernet, info={})
+        save_supernet(tmp_path / "half", supernet, info={}, dtype=torch.float16)
+        full, half = (next((tmp_path / n).glob("*.safetensors")).stat().st_size for n in ("full", "half"))
+        assert half < 0.7 * full
+        for name, tensor in load_supernet(tmp_path / "half").state_dict().items():
+            expected = supernet.state_dict()[name]
+            assert tensor.dtype == expected.dtype
+            torch.testing.assert_close(tensor, expected, rtol=1e-3, atol=1e-6)
+
+    def test_a_value_too_large_for_half_precision_is_refused(self, tmp_path):
+        supernet = fresh()
+        with torch.no_grad():
+            next(supernet.parameters()).fill_(1e6)
+        with pytest.raises(CheckpointError, match=r"too large for torch\.float16"):
+            save_supernet(tmp_path, supernet, info={}, dtype=torch.float16)
+        assert not list(tmp_path.iterdir())
+
     @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
     def test_damaged_tensors_are_refused_by_name(self, tmp_path, damage):
         save_supernet(tmp_path, fresh(), info={})
