@@ -13,13 +13,17 @@ class UnknownSpaceError(NasError, LookupError):
     """No search space has this name."""
 
 
-class TableError(NasError, ValueError):
-    """A table of recorded measurements is damaged, or belongs to another space."""
-
-
 class ForbiddenRouteError(InvalidArchError):
     """A route through anchors that the space does not allow; the message names both."""
 
 
 class AnchorMismatchError(NasError, ValueError):
     """Anchors whose shapes cannot be stitched; the message names both sides."""
+
+
+class TableError(NasError, ValueError):
+    """A table of recorded measurements is damaged, or belongs to another space."""
+
+
+class InvalidFeaturesError(NasError, ValueError):
+    """A space's structural features are not finite, or not one row per arch."""

@@ -17,12 +17,15 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from searchspaces.errors import InvalidArchError
+from searchspaces.errors import InvalidArchError, InvalidFeaturesError
 from searchspaces.fabric import WeightFabric
+from searchspaces.structure.structure import Structure, infer_structure
 from searchspaces.subnet import SubnetSpec
 
 Value: TypeAlias = int | float | str
 FloatArray: TypeAlias = NDArray[np.float64]
+BoolArray: TypeAlias = NDArray[np.bool_]
+IntArray: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class SearchSpace:
     choices: tuple[Choice, ...]
     fabric: WeightFabric
     build: Callable[[Mapping[str, Value]], SubnetSpec]
+    structure: Structure | None = None  # what genes compute; None: inferred from the names of the choices
 
     def __post_init__(self) -> None:
         seen: dict[str, Choice] = {}
@@ -100,6 +104,35 @@ class SearchSpace:
         for parent in self._parents:
             active.append(parent is None or (active[parent[0]] and genes[parent[0]] in parent[1]))
         return tuple(active)
+
+    def active_mask(self, genes: IntArray) -> BoolArray:
+        """``active`` of every row: mask (n, c) for genes (n, c)."""
+        mask = np.ones(genes.shape, dtype=np.bool_)
+        for column, parent in enumerate(self._parents):
+            if parent is not None:
+                mask[:, column] = mask[:, parent[0]] & np.isin(genes[:, parent[0]], list(parent[1]))
+        return mask
+
+    @cached_property
+    def _structure(self) -> Structure:
+        return self.structure or infer_structure(self.choices)
+
+    def features(self, genes: IntArray) -> Mapping[str, FloatArray]:
+        """Structural features of the archs with these canonical genes (n, c), as named views (n, d).
+
+        Raises InvalidFeaturesError for a structure that gives another number of rows, or NaN.
+        """
+        views = self._structure.features(genes, self.active_mask(genes))
+        for name, view in views.items():
+            if view.ndim != 2 or len(view) != len(genes) or not np.isfinite(view).all():
+                raise InvalidFeaturesError(
+                    f"{self.id}: features {name!r} must be finite with {len(genes)} rows; got {view.shape}"
+                )
+        return views
+
+    def connected(self, genes: IntArray) -> BoolArray:
+        """Which archs' outputs depend on their input: mask (n,) for canonical genes (n, c)."""
+        return self._structure.connected(genes, self.active_mask(genes))
 
     def arch(self, genes: Sequence[int]) -> Arch:
         """The canonical arch of these option indices (one per choice; inactive ones are reset to 0).

@@ -1,0 +1,1 @@
+"""What archs compute, as numbers for surrogates: structural features from genes."""
