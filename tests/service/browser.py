@@ -100,16 +100,30 @@ class Browser:
         return str(self.evaluate(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
 
     def click(self, selector: str) -> None:
-        """A real click of the mouse in the middle of an element."""
-        find = f"document.querySelector({json.dumps(selector)})"
-        self.evaluate(f"{find}.scrollIntoView({{block: 'center'}})")
-        box = self.evaluate(
-            f"(({{x, y, width, height}}) => ({{x, y, width, height}}))({find}.getBoundingClientRect())"
-        )
-        at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+        """A real click of the mouse in the middle of an element, once it lies still and on top."""
+        at = self._resting_place(selector)
         self.call("Input.dispatchMouseEvent", type="mouseMoved", **at)
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **at)
+
+    def _resting_place(self, selector: str) -> dict[str, float]:
+        """Middle of an element that has not moved between two looks and that nothing covers."""
+        find = f"document.querySelector({json.dumps(selector)})"
+        look = (
+            f"(element => {{ element.scrollIntoView({{block: 'center'}});"
+            " const box = element.getBoundingClientRect();"
+            " const x = box.x + box.width / 2, y = box.y + box.height / 2;"
+            " return {x, y, top: element.contains(document.elementFromPoint(x, y))}; })"
+            f"({find})"
+        )
+        deadline, before = time.monotonic() + ANSWER_S, None
+        while time.monotonic() < deadline:
+            now = self.evaluate(look)
+            if now["top"] and now == before:
+                return {"x": now["x"], "y": now["y"]}
+            before = now
+            time.sleep(0.1)
+        raise TimeoutError(f"{selector} is covered or does not stop moving: {before}")
 
     def press(self, key: str) -> None:
         text = {"Enter": "\r"}.get(key)
