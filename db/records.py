@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
+from nas.fidelity.report import FidelityReport
 from predictors.device import Device
 from searchspaces.space import Arch
 
@@ -24,6 +25,7 @@ class JobKind(StrEnum):
     PROFILE = "profile"
     SEARCH = "search"
     EXTRACT = "extract"
+    FIDELITY = "fidelity"
 
 
 class JobState(StrEnum):
@@ -89,6 +91,16 @@ class SupernetRecord:
     folder: str
     digest: str
     metrics: Mapping[str, float]
+    job_id: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FidelityRecord:
+    """How well a supernet ranks, as it was last checked."""
+
+    supernet: str
+    report: FidelityReport
     job_id: str | None
     created_at: datetime
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from db.backend.checks import check_integer, check_json, check_name, check_text
 from db.backend.cursor import Keyset
 from db.backend.upsert import insert_new
 from db.errors import SupernetExistsError, SupernetNotFoundError
-from db.records import Page, SupernetRecord
-from db.schema.convert import supernet_of
-from db.schema.registry_rows import SupernetRow
+from db.records import FidelityRecord, Page, SupernetRecord
+from db.schema.convert import fidelity_of, supernet_of
+from db.schema.registry_rows import FidelityRow, SupernetRow
 from db.session import Transactions
 
 BY_NAME = Keyset("supernets", (SupernetRow.name,))
@@ -63,3 +64,25 @@ class SupernetStore:
             return BY_NAME.page(
                 session, select(SupernetRow), supernet_of, limit=limit, cursor=cursor, filters={}
             )
+
+    def put_fidelity(self, record: FidelityRecord) -> None:
+        """Store what a supernet's ranking is worth; a newer report replaces the one before.
+
+        Raises SupernetNotFoundError, and InvalidRecordError for a report that cannot be stored.
+        """
+        report = check_json("report", record.report.to_dict())
+
+        def work(session: Session) -> None:
+            if session.get(SupernetRow, record.supernet) is None:
+                raise SupernetNotFoundError(f"no supernet {record.supernet!r}")
+            session.execute(delete(FidelityRow).where(FidelityRow.supernet == record.supernet))
+            columns = {"job_id": record.job_id, "created_at": record.created_at}
+            session.add(FidelityRow(supernet=record.supernet, report=report, **columns))
+
+        self._database.run_write(work)
+
+    def fidelity(self, names: Iterable[str]) -> Mapping[str, FidelityRecord]:
+        """The newest report of each of these supernets that has one, by name."""
+        with self._database.read() as session:
+            statement = select(FidelityRow).where(FidelityRow.supernet.in_(sorted(set(names))))
+            return {row.supernet: fidelity_of(row) for row in session.scalars(statement)}

@@ -22,6 +22,7 @@ for command in (
     results.front,
     results.best,
     jobs.extract,
+    jobs.fidelity,
     results.verify,
     jobs.jobs,
     results.devices,

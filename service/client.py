@@ -137,8 +137,12 @@ class Client:
 
     def front(self, **filters: Any) -> list[Json]:
         """Front points, fastest first; filters: device, supernet, study, max_latency_ms, min_top1."""
-        points: list[Json] = self._json("GET", "/fronts", params=_given(filters))["points"]
+        points: list[Json] = self.front_answer(**filters)["points"]
         return points
+
+    def front_answer(self, **filters: Any) -> Json:
+        """``points`` as of ``front``, with the ``fidelity`` of their supernet and ``warnings``."""
+        return self._json("GET", "/fronts", params=_given(filters))
 
     def best(self, **filters: Any) -> Json:
         """The most accurate subnet that satisfies the filters (those of ``front``)."""

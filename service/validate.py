@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, TypeAlias, get_type_hints
 
 from pydantic import ValidationError, create_model
@@ -27,7 +26,9 @@ from searchspaces.registry import get_space
 from searchspaces.space import Arch, SearchSpace
 from service.deps import local_device, resolve_device
 from service.errors import FieldError, InvalidJobError
+from service.paths import path_error
 from service.schemas.base import Wire
+from service.schemas.fidelity import FidelityJob
 from service.schemas.jobs import ConstraintSpec, ExtractJob, ProfileJob, SearchJob, SubnetGenes, TrainJob
 from service.settings import Settings
 from service.stores import Stores
@@ -38,15 +39,10 @@ _Config = create_model(  # the fields of TrainConfig without coercion; their ran
     **{name: (hint, None) for name, hint in get_type_hints(TrainConfig).items()},  # type: ignore[call-overload]
 )
 COST_METRICS = ("macs", "params", "peak_memory_bytes")
-OUTSIDE = "its path must be absolute and lie in one of the folders of NAS_DATA_ROOTS on the server"
-NO_ROOTS = (
-    "this server reads no paths, because other machines or people with a token can reach it: "
-    "start it with NAS_DATA_ROOTS set to the folders that hold images"
-)
 CERTAIN = 0.5  # below this share of the least known value a bound is certainly out of reach
 
 
-Submission: TypeAlias = TrainJob | ProfileJob | SearchJob | ExtractJob
+Submission: TypeAlias = TrainJob | ProfileJob | SearchJob | ExtractJob | FidelityJob
 
 
 def payload_of(job: Submission) -> dict[str, Any]:
@@ -74,6 +70,8 @@ def check(job: Submission, stores: Stores, settings: Settings) -> None:
             errors = list(_search(job, stores))
         case ExtractJob():
             errors = list(_extract(job, stores))
+        case FidelityJob():
+            errors = list(_fidelity(job, stores, settings))
     if errors:
         raise InvalidJobError(*errors)
 
@@ -108,10 +106,8 @@ def _data(source: str, settings: Settings) -> Iterator[FieldError]:
     path = os.path.expanduser(rest.partition("?")[0])  # leaves the home of an unknown user as it is
     if kind not in kinds or "\0" in source:
         yield FieldError("#/data", f"no such data source; there are {', '.join(SOURCES)}")
-    elif path and not settings.may_read(Path(path)):  # first: nobody learns what exists elsewhere
-        yield FieldError("#/data", OUTSIDE if settings.data_roots else NO_ROOTS)
-    elif path and not os.path.exists(path):  # unlike Path's, False for a path that cannot be looked up
-        yield FieldError("#/data", "its path does not exist on the server")
+    elif path and (problem := path_error(path, settings)):
+        yield FieldError("#/data", problem)
 
 
 def _config(job: TrainJob) -> Iterator[FieldError]:
@@ -241,6 +237,12 @@ def _extract(job: ExtractJob, stores: Stores) -> Iterator[FieldError]:
         yield FieldError("#/subnet", str(error))
     if job.device is not None:
         yield from _device(resolve_device(job.device), stores)
+
+
+def _fidelity(job: FidelityJob, stores: Stores, settings: Settings) -> Iterator[FieldError]:
+    yield from _supernet(job.supernet, stores)
+    if job.truth is not None and (problem := path_error(job.truth, settings)):
+        yield FieldError("#/truth", problem)
 
 
 def find_arch(subnet: str | SubnetGenes, stores: Stores) -> tuple[SupernetRecord, Arch]:

@@ -8,6 +8,7 @@ from typing import Any, cast
 from db.records import (
     ArtifactRecord,
     DeviceRecord,
+    FidelityRecord,
     Job,
     JobEvent,
     JobKind,
@@ -19,12 +20,14 @@ from db.schema.job_rows import JobEventRow, JobRow
 from db.schema.registry_rows import (
     ArtifactRow,
     DeviceRow,
+    FidelityRow,
     FingerprintRow,
     LatencySampleRow,
     PredictorRow,
     SupernetRow,
 )
 from db.schema.study_rows import StudyRow, TrialRow
+from nas.fidelity.report import FidelityReport
 from nas.types import Constraint, Direction, Evaluation, Objective, Study, Trial, TrialState
 from predictors.device import Device
 from predictors.sample import LatencySample
@@ -117,6 +120,12 @@ def supernet_of(row: SupernetRow) -> SupernetRecord:
         job_id=row.job_id,
         created_at=row.created_at,
     )
+
+
+def fidelity_of(row: FidelityRow) -> FidelityRecord:
+    """The fidelity record of a row."""
+    report = FidelityReport.from_dict(row.report)
+    return FidelityRecord(row.supernet, report, row.job_id, row.created_at)
 
 
 def fingerprint_columns(device: Device) -> dict[str, Any]:

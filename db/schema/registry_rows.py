@@ -29,6 +29,17 @@ class SupernetRow(Base):
     created_at: Mapped[datetime]
 
 
+class FidelityRow(Base):
+    """The newest fidelity report of a supernet."""
+
+    __tablename__ = "fidelity_reports"
+
+    supernet: Mapped[str] = mapped_column(ForeignKey("supernets.name", ondelete="CASCADE"), primary_key=True)
+    report: Mapped[dict[str, Any]]
+    job_id: Mapped[str | None]
+    created_at: Mapped[datetime]
+
+
 class FingerprintRow(Base):
     """What a device fingerprint stands for; never changed, so old samples keep their meaning."""
 

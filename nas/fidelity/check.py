@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 from nas.errors import FidelityError
 from nas.evaluate.evaluator import Evaluator
+from nas.fidelity.measure import Subject, fidelity
 from nas.fidelity.proxies import proxies
-from nas.fidelity.report import FidelityReport, Subject, fidelity
+from nas.fidelity.report import FidelityReport
 from nas.fidelity.truth import Truth
 from searchspaces.space import Arch, SearchSpace
 

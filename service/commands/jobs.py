@@ -16,6 +16,7 @@ from service.commands.output import (
     clean,
     connect,
     err,
+    fidelity_line,
     out,
     print_json,
     print_table,
@@ -123,6 +124,37 @@ def extract(
         files = client.download_all(job["id"], target)
         if not as_json:
             print_table(("file", "bytes"), [(str(file), file.stat().st_size) for file in files])
+
+
+def fidelity(
+    supernet: Supernet = None,
+    truth: Annotated[
+        Path | None, typer.Option("--truth", "--table", help="Table (.npz) or JSON of subnets trained alone.")
+    ] = None,
+    train_alone: Annotated[int | None, typer.Option(help="Train so many subnets alone instead.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of each of them; default: as the supernet.")] = None,
+    subnets: Annotated[int, typer.Option(help="How many to draw from a table.")] = 500,
+    metric: Annotated[str, typer.Option(help="top1, by which a search ranks, or log_likelihood.")] = "top1",
+    images: Annotated[int, typer.Option(help="Validation images of an estimate.")] = 2000,
+    seed: Seed = 0,
+    wait: Wait = True,
+    as_json: AsJson = False,
+    server: Server = SERVER,
+) -> None:
+    """Check how well a supernet ranks its subnets."""
+    if (truth is None) == (train_alone is None):
+        raise typer.BadParameter("give either --truth FILE (or --table FILE) or --train-alone N")
+    path = None if truth is None else str(truth.expanduser().absolute())
+    with problems_to_exit(), connect(server) as client:
+        body = {"supernet": the_supernet(client, supernet), "truth": path, "train_alone": train_alone}
+        sizes = {"epochs": epochs, "subnets": subnets, "images": images, "seed": seed}
+        job = run_job(client, "fidelity", as_json=as_json, wait=wait, metric=metric, **body, **sizes)
+        if not as_json and wait:
+            report = job["result"]["fidelity"]
+            rows = [("supernet", report["spearman"], report["kendall_tau"])]
+            rows += [(name, one["spearman"], one["kendall_tau"]) for name, one in report["proxies"].items()]
+            print_table(("ranked by", "spearman", "kendall_tau"), rows, title=report["truth"])
+            out.print(clean(fidelity_line(report)), markup=False)
 
 
 def jobs(

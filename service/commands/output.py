@@ -58,6 +58,18 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
+def fidelity_line(report: Mapping[str, Any]) -> str:
+    """A fidelity report in one line."""
+    low, high = report["interval"]["spearman"]
+    best = max(report["proxies"].items(), key=lambda item: item[1]["spearman"], default=None)
+    proxy = f"; best proxy {best[0]} {best[1]['spearman']:.2f}" if best else ""
+    return (
+        f"ranking of {report['supernet']}: Spearman {report['spearman']:.2f} [{low:.2f}, {high:.2f}], "
+        f"Kendall {report['kendall_tau']:.2f} over {report['subnets']} subnets{proxy}; "
+        f"top choice loses {100 * report['top_regret']:.1f} points"
+    )
+
+
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,7 @@ from service.commands.output import (
     clean,
     connect,
     err,
+    fidelity_line,
     out,
     print_json,
     print_table,
@@ -46,10 +48,12 @@ def front(
 ) -> None:
     """Show the Pareto front of accuracy and latency."""
     with problems_to_exit(), connect(server) as client:
-        points = client.front(
+        answer = client.front_answer(
             device=device, supernet=supernet, study=study, max_latency_ms=max_latency_ms, min_top1=min_top1
         )
+        points = answer["points"]
         _show_points(points, as_json=as_json)
+        show_fidelity(answer, as_json=as_json)
     if save is not None:
         try:
             save_front(points, save)
@@ -75,6 +79,7 @@ def best(
             print_json(point)
             return
         _show_points([point], as_json=False)
+        show_fidelity(point, as_json=False)
         out.print(f"extract it with: nas extract {clean(point['subnet_id'])}")
 
 
@@ -110,6 +115,14 @@ def verify(
         print_table(columns, [[check[column] for column in columns] for check in checks])
     if not report.passed:
         raise typer.Exit(1)
+
+
+def show_fidelity(answer: Mapping[str, Any], *, as_json: bool) -> None:
+    """What is known of the ranking behind a front: a line beside a table, warnings on standard error."""
+    for warning in answer["warnings"]:
+        err.print(f"warning: {clean(warning)}", markup=False)
+    if answer["fidelity"] and not as_json:
+        out.print(clean(fidelity_line(answer["fidelity"])), markup=False)
 
 
 def _show_points(points: list[dict[str, Any]], *, as_json: bool) -> None:

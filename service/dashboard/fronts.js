@@ -5,6 +5,7 @@ import { FrontChart, SERIES_STYLES, marker, pointKey } from "./chart.js";
 import { downloadLink, empty, h, svg, table } from "./dom.js";
 import { NONE, count, percent, short } from "./format.js";
 import { Selection } from "./selection.js";
+import { trust } from "./trust.js";
 
 const POLL_MS = 5000;
 const COLUMNS = [
@@ -35,9 +36,10 @@ class FrontsView {
     this.controls = h("form.controls", { onsubmit: (event) => event.preventDefault() }, this.pickers, this.budgetField());
     this.turn = 0;
     this.answer = h("p.answer", { "aria-live": "polite" });
+    this.trust = h("div.trust");
     this.legend = h("ul.legend");
     this.list = h("div");
-    const chart = h("section.panel", { "aria-label": "Chart" }, this.legend, this.chart.element, this.answer);
+    const chart = h("section.panel", { "aria-label": "Chart" }, this.legend, this.chart.element, this.answer, this.trust);
     const parts = [h("h1", {}, "Pareto fronts"), this.controls, chart, this.selection.element, this.list];
     this.layout = h("div", {}, parts);
   }
@@ -62,6 +64,7 @@ class FrontsView {
     if (seen === this.seen || signal.aborted || turn !== this.turn) return;
     this.seen = seen;
     this.front = front.points;
+    this.trust.replaceChildren(...trust(front));
     this.series = shown.map((item, index) => ({ study: item, style: index, points: fronts[index].points }));
     if (!this.layout.isConnected) this.main.replaceChildren(this.layout);
     this.drawPickers(studies);

@@ -12,7 +12,8 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from db.records import FrontPoint
 from service.deps import DeviceFilter, NameFilter, NumberFilter, StoresDep
 from service.errors import NoFeasiblePointError
-from service.schemas.results import FrontAnswer, FrontPointAnswer
+from service.fidelity import fidelity_of
+from service.schemas.results import BestAnswer, FrontAnswer, FrontPointAnswer
 from service.web.conditional import conditional
 
 CSV_TYPE = "text/csv"
@@ -50,7 +51,8 @@ def get_front(
     answers = [point_answer(point) for point in points]
     if format == "csv" or (format is None and CSV_TYPE in (accept or "")):
         return conditional(request, to_csv(answers), CSV_TYPE, vary="Accept")
-    body = FrontAnswer(points=answers).model_dump_json().encode()
+    fidelity, warnings = fidelity_of((point.supernet for point in points), stores)
+    body = FrontAnswer(points=answers, fidelity=fidelity, warnings=warnings).model_dump_json().encode()
     return conditional(request, body, "application/json", vary="Accept")
 
 
@@ -62,7 +64,7 @@ def get_best(
     study: NameFilter = None,
     max_latency_ms: NumberFilter = None,
     min_top1: NumberFilter = None,
-) -> FrontPointAnswer:
+) -> BestAnswer:
     """The most accurate subnet that satisfies the constraints, the faster one of equals.
 
     404 names the constraint that nothing satisfies and the point that comes nearest.
@@ -83,7 +85,9 @@ def get_best(
     ]
     if not fitting:
         raise _nothing_fits(points, max_latency_ms, min_top1)
-    return point_answer(min(fitting, key=lambda point: (-point.top1, point.latency_ms, point.subnet_id)))
+    best = min(fitting, key=lambda point: (-point.top1, point.latency_ms, point.subnet_id))
+    fidelity, warnings = fidelity_of([best.supernet], stores)
+    return BestAnswer(**dict(point_answer(best)), fidelity=fidelity, warnings=warnings)
 
 
 def point_answer(point: FrontPoint) -> FrontPointAnswer:

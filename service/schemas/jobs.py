@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import ConfigDict, Field
 
 from service.schemas.base import MAX_SEED, Answer, Name, Seed, SubnetId, Wire
+from service.schemas.fidelity import FidelityJob
 
 Metric = Literal["top1", "latency_ms", "macs", "params", "peak_memory_bytes"]
 Scalar = bool | int | float | str
 Format = Literal["onnx", "pt2"]
-KINDS = Literal["train", "profile", "search", "extract"]
+KINDS = Literal["train", "profile", "search", "extract", "fidelity"]
 STATES = Literal["pending", "running", "cancelling", "succeeded", "failed", "cancelled"]
 
 
@@ -125,7 +126,9 @@ class ExtractJob(Wire):
     device: Name | None = Field(default=None, description="Device whose latency the package states")
 
 
-JobSubmission = Annotated[TrainJob | ProfileJob | SearchJob | ExtractJob, Field(discriminator="kind")]
+JobSubmission = Annotated[
+    TrainJob | ProfileJob | SearchJob | ExtractJob | FidelityJob, Field(discriminator="kind")
+]
 
 
 class JobAnswer(Answer):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 
 from service.schemas.base import Answer
+from service.schemas.fidelity import FidelityAnswer
 
 
 class ChoiceAnswer(Answer):
@@ -40,7 +41,7 @@ class SpaceList(Answer):
 
 
 class SupernetAnswer(Answer):
-    """A trained supernet."""
+    """A trained supernet; ``fidelity`` is null until its ranking has been checked."""
 
     name: str
     space: str
@@ -50,6 +51,7 @@ class SupernetAnswer(Answer):
     resolution: int
     digest: str
     metrics: dict[str, float]
+    fidelity: FidelityAnswer | None
     job_id: str | None
     created_at: datetime
 
@@ -191,9 +193,22 @@ class FrontPointAnswer(Answer):
 
 
 class FrontAnswer(Answer):
-    """Non-dominated subnets (per supernet and device), fastest first."""
+    """Non-dominated subnets (per supernet and device), fastest first.
+
+    ``fidelity`` says how well their supernet ranks; it is null, and ``warnings`` says why, where
+    that was never checked or the points are of several supernets.
+    """
 
     points: list[FrontPointAnswer]
+    fidelity: FidelityAnswer | None
+    warnings: list[str]
+
+
+class BestAnswer(FrontPointAnswer):
+    """The best member of a front, with ``fidelity`` and ``warnings`` as in the front."""
+
+    fidelity: FidelityAnswer | None
+    warnings: list[str]
 
 
 class CostAnswer(Answer):

@@ -12,6 +12,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
 from db.errors import DatabaseSchemaError
+from db.jobs import JobStore
+from db.records import JobKind
 from db.schema.tables import METADATA
 from db.session import Database
 from db.study_store import SqlStudyStore
@@ -39,6 +41,11 @@ def test_released_schema_upgrades_and_takes_a_trial(golden: Path, tmp_path: Path
     assert [trial.evaluation for trial in store.front(STUDY.id)] == [evaluation]
     assert len(store.list_trials(STUDY.id)) == N_TRIALS + 1
     assert store.check_fronts() == []
+    jobs = JobStore(database)
+    events = [jobs.events(job.id) for job in jobs.list().items]
+    assert all(events)
+    for kind in JobKind:
+        assert jobs.submit(kind, {"of": str(kind)}).kind == kind
     database.close()
 
 

@@ -20,9 +20,10 @@ from db.errors import (
     SupernetNotFoundError,
 )
 from db.ids import new_id
-from db.records import ArtifactRecord, PredictorRecord, SupernetRecord
+from db.records import ArtifactRecord, FidelityRecord, PredictorRecord, SupernetRecord
 from db.session import Database
 from db.supernets import SupernetStore
+from nas.fidelity.report import Agreement, FidelityReport, Interval
 from predictors.device import Device
 from predictors.sample import LatencySample
 from tests.contracts.toy import toy_space
@@ -55,6 +56,54 @@ def predictor(minutes: int = 0, device: Device = DEVICE, **changes: object) -> P
         NOW + timedelta(minutes=minutes),
     )
     return replace(record, **changes)  # type: ignore[arg-type]
+
+
+def fidelity_record(minutes: int = 0, **changes: object) -> FidelityRecord:
+    report = FidelityReport(
+        space="toy@1",
+        supernet="digits",
+        subnets=40,
+        metric="top1",
+        truth="a table",
+        spearman=0.9,
+        kendall_tau=0.7,
+        interval=Interval((0.8, 0.95), (0.6, 0.8)),
+        top_regret=0.01,
+        seed=0,
+        resamples=100,
+        proxies={"params": Agreement(0.5, 0.4)},
+    )
+    record = FidelityRecord("digits", report, "job", NOW + timedelta(minutes=minutes))
+    return replace(record, **changes)  # type: ignore[arg-type]
+
+
+class TestFidelity:
+    @pytest.fixture
+    def store(self, database: Database) -> SupernetStore:
+        store = SupernetStore(database)
+        store.put(SUPERNET)
+        return store
+
+    def test_comes_back_equal(self, store: SupernetStore) -> None:
+        assert store.fidelity(["digits"]) == {}
+        store.put_fidelity(fidelity_record())
+        assert store.fidelity(["digits", "none", "digits"]) == {"digits": fidelity_record()}
+
+    def test_the_newest_report_counts(self, store: SupernetStore) -> None:
+        store.put_fidelity(fidelity_record())
+        newer = fidelity_record(5, report=replace(fidelity_record().report, spearman=0.5), job_id=None)
+        store.put_fidelity(newer)
+        assert store.fidelity(["digits"]) == {"digits": newer}
+
+    def test_a_report_that_cannot_be_stored_changes_nothing(self, store: SupernetStore) -> None:
+        store.put_fidelity(fidelity_record())
+        with pytest.raises(SupernetNotFoundError, match="nobody"):
+            store.put_fidelity(fidelity_record(supernet="nobody"))
+        with pytest.raises(InvalidRecordError, match="report"):
+            store.put_fidelity(
+                fidelity_record(report=replace(fidelity_record().report, spearman=float("nan")))
+            )
+        assert store.fidelity(["digits", "nobody"]) == {"digits": fidelity_record()}
 
 
 class TestSupernets:

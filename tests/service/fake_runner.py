@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from db.records import ArtifactRecord, Job, JobKind, SupernetRecord
+from db.records import ArtifactRecord, FidelityRecord, Job, JobKind, SupernetRecord
 from nas.errors import DataError
 from nas.evaluate.inline_pool import InlinePool
+from nas.fidelity.report import Agreement, FidelityReport, Interval
 from nas.search.registry import get_searcher
 from nas.study import run_study
 from nas.types import Direction, Evaluation, Objective, Study
@@ -119,8 +120,36 @@ def extract(job: Job, context: JobContext) -> Mapping[str, Any]:
     return {"artifacts": [digest]}
 
 
+def fidelity(job: Job, context: JobContext) -> Mapping[str, Any]:
+    name = job.payload["supernet"]
+    context.stores.supernets.put_fidelity(FidelityRecord(name, toy_report(name), job.id, datetime.now(UTC)))
+    return {"supernet": name, "fidelity": toy_report(name).to_dict()}
+
+
+def toy_report(name: str) -> FidelityReport:
+    return FidelityReport(
+        space="hybrid-tiny@1",
+        supernet=name,
+        subnets=40,
+        metric="top1",
+        truth="made up",
+        spearman=0.91,
+        kendall_tau=0.72,
+        interval=Interval((0.83, 0.95), (0.6, 0.8)),
+        top_regret=0.015,
+        seed=0,
+        resamples=100,
+        proxies={"params": Agreement(0.5, 0.4), "macs": Agreement(0.6, 0.5)},
+    )
+
+
 def find(kind: JobKind) -> JobFunction:
-    return {JobKind.TRAIN: train, JobKind.SEARCH: search, JobKind.EXTRACT: extract}[kind]
+    return {
+        JobKind.TRAIN: train,
+        JobKind.SEARCH: search,
+        JobKind.EXTRACT: extract,
+        JobKind.FIDELITY: fidelity,
+    }[kind]
 
 
 if __name__ == "__main__":

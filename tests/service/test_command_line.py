@@ -80,6 +80,25 @@ def test_search_and_extract(live: Live, ids: list[str], tmp_path: Path) -> None:
     assert (tmp_path / "model" / "model.onnx").read_bytes() == b"not a model"
 
 
+def test_fidelity_is_asked_for_and_shown_beside_the_front(live: Live, ids: list[str]) -> None:
+    unchecked = nas(live, "front")
+    assert "has not been checked" in unchecked.stderr
+    for wrong in ((), ("--truth", "x.npz", "--train-alone", "3")):
+        assert nas(live, "fidelity", "--supernet", "digits", *wrong).exit_code == 2
+    done = nas(live, "fidelity", "--supernet", "digits", "--train-alone", "3")
+    assert done.exit_code == 0, done.output
+    assert "Spearman 0.91 [0.83, 0.95]" in done.stdout
+    assert "macs" in done.stdout
+    for command in ("front", "best"):
+        checked = nas(live, command)
+        assert "best proxy macs 0.60; top choice loses 1.5 points" in checked.stdout
+        assert "has not been checked" not in checked.stderr
+    assert json.loads(nas(live, "best", "--json").stdout)["fidelity"]["kendall_tau"] == 0.72
+    missing = nas(live, "fidelity", "--supernet", "digits", "--table", "no-such.npz")
+    assert missing.exit_code == 1
+    assert "#/truth: its path does not exist" in missing.stderr
+
+
 def test_every_field_at_fault_is_shown(live: Live) -> None:
     done = nas(live, "search", "--supernet", "unknown", "--device", "mars")
     assert done.exit_code == 1

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from fastapi.testclient import TestClient
 
+from db.records import FidelityRecord, SupernetRecord
+from nas.types import Evaluation
 from service.routes.fronts import guard_cell
 from service.stores import Stores
-from tests.service.conftest import DEVICE, seed_front, seed_records
+from tests.service.conftest import DEVICE, SPACE, seed_front, seed_records
+from tests.service.fake_runner import toy_report
 from tests.service.test_bad_input import assert_problem
 
 FRONTS, BEST = "/api/v1/fronts", "/api/v1/fronts/best"
@@ -87,6 +93,60 @@ def test_nothing_within_the_budget_names_constraint_and_nearest_point(
 def test_no_front_at_all_is_a_404(http: TestClient, ids: list[str]) -> None:
     document = assert_problem(http.get(BEST, params={"device": "mars"}), 404)
     assert "mars" in document["detail"]
+
+
+def test_a_front_says_when_its_ranking_was_never_checked(http: TestClient, ids: list[str]) -> None:
+    for answer in (
+        http.get(FRONTS).json(),
+        http.get(BEST).json(),
+        http.get(FRONTS, params={"study": "s"}).json(),
+    ):
+        assert answer["fidelity"] is None
+        (warning,) = answer["warnings"]
+        assert "'digits'" in warning
+        assert "nas fidelity --supernet digits" in warning
+    assert http.get(FRONTS, params={"study": "other"}).json() == {
+        "points": [],
+        "fidelity": None,
+        "warnings": [],
+    }
+    assert http.get("/api/v1/supernets/digits").json()["fidelity"] is None
+
+
+def test_a_front_carries_the_fidelity_of_its_supernet(
+    http: TestClient, stores: Stores, ids: list[str]
+) -> None:
+    tag = http.get(FRONTS).headers["etag"]
+    report = toy_report("digits")
+    stores.supernets.put_fidelity(FidelityRecord("digits", report, None, datetime.now(UTC)))
+    for answer in (
+        http.get(FRONTS).json(),
+        http.get(BEST).json(),
+        http.get("/api/v1/supernets/digits").json(),
+    ):
+        assert answer["fidelity"] == json.loads(report.to_json())
+        assert answer.get("warnings", []) == []
+    assert http.get("/api/v1/supernets").json()["items"][0]["fidelity"]["spearman"] == 0.91
+    assert http.get(FRONTS, headers={"if-none-match": tag}).status_code == 200
+
+
+def test_a_front_of_several_supernets_gives_no_fidelity_but_says_so(
+    http: TestClient, stores: Stores, ids: list[str]
+) -> None:
+    stores.supernets.put_fidelity(FidelityRecord("digits", toy_report("digits"), None, datetime.now(UTC)))
+    now = datetime.now(UTC)
+    stores.supernets.put(SupernetRecord("more", SPACE.id, "digits", 10, 1, 8, "x", "1" * 64, {}, None, now))
+    study = replace(stores.studies.get_study("s"), id="t", supernet="more")
+    stores.studies.create_study(study)
+    arch = SPACE.extreme(largest=False)
+    stores.studies.start_trials("t", [arch])
+    stores.studies.finish_trial("t", 0, Evaluation(arch, {"top1": 0.9, "latency_ms": 0.1}))
+    answer = http.get(FRONTS).json()
+    assert answer["fidelity"] is None
+    unchecked, several = answer["warnings"]
+    assert "'more'" in unchecked
+    assert "?supernet=NAME" in several
+    assert http.get(FRONTS, params={"supernet": "digits"}).json()["fidelity"]["supernet"] == "digits"
 
 
 def test_subnet_has_its_values_cost_and_fronts(http: TestClient, ids: list[str]) -> None:
