@@ -23,6 +23,8 @@ from nas.supernet.resize import to_float
 from nas.supernet.supernet import Supernet
 from nas.supernet.train import TrainProgress, TrainResult, total_steps, train
 from searchspaces.registry import anchor_space_name, get_space
+from searchspaces.space import SearchSpace
+from searchspaces.stitched import StitchedFabric
 
 DEFAULTS: Mapping[str, Any] = {  # where a stitched space wants other settings than one residual stream
     "anchor_fraction": 0.7,
@@ -31,6 +33,11 @@ DEFAULTS: Mapping[str, Any] = {  # where a stitched space wants other settings t
 }
 JOINT_LR = 0.25  # of the anchors': they are trained already
 IMAGES = 512  # that the stitches are fitted on
+
+
+def is_stitched(space: SearchSpace) -> bool:
+    """Whether the space has anchors of its own, so that ``train_stitched`` and ``DEFAULTS`` are for it."""
+    return isinstance(space.fabric, StitchedFabric) and len(space.fabric.anchors) > 1
 
 
 @dataclass(frozen=True, slots=True)
