@@ -1,0 +1,1 @@
+"""Features of the kinds of genome that are recognised, and of any other."""
