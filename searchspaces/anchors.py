@@ -47,7 +47,7 @@ TINY = StitchedConfig(
 )
 CIFAR = StitchedConfig(
     anchors=(
-        _conv((16, 32, 64), (2, 3, 3), 3),
+        _conv((12, 24, 48), (2, 3, 3), 2),
         _attention((32, 64, 128), (2, 3, 3), 16),
         _ssm((48, 96, 160), (2, 3, 3), 16, 2),
     ),

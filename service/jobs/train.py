@@ -13,6 +13,7 @@ import torch
 from db.records import Job, SupernetRecord
 from nas.data.load import ImageData
 from nas.evaluate.accuracy import calibration_images, top1
+from nas.stitching.train import DEFAULTS, is_stitched, train_stitched
 from nas.supernet.checkpoint import load_supernet, save_supernet
 from nas.supernet.config import TrainConfig
 from nas.supernet.extract import calibrate, extract_subnet, fold
@@ -65,10 +66,12 @@ def _trained(
     if (folder / "supernet.json").exists() and not (folder / "training.json").exists():
         return load_supernet(folder), {}  # an earlier runner finished training and then died
     mean, std = channel_statistics(data)
-    config = TrainConfig(**job.payload["config"], seed=job.payload["seed"])
+    defaults = DEFAULTS if is_stitched(space) else {}
+    config = TrainConfig(**{**defaults, **job.payload["config"]}, seed=job.payload["seed"])
     torch.manual_seed(config.seed)
     supernet = Supernet(space, n_classes=data.n_classes, in_channels=data.in_channels, mean=mean, std=std)
-    result = train(
+    trainer = train_stitched if is_stitched(space) else train
+    result = trainer(
         supernet,
         data,
         config,

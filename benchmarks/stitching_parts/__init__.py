@@ -1,0 +1,1 @@
+"""The two parts of the stitching benchmark."""
