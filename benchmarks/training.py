@@ -78,13 +78,13 @@ class Run:
             get_space(space), n_classes=data.n_classes, in_channels=data.in_channels
         ).train()
         self.state = TrainingState(self.supernet, config, data_digest="")
-        self.learner = ForestLearner(self.supernet, config, Replica())
+        self.learner = ForestLearner(self.supernet, config, Replica(), steps=100)
 
     def step(self, step: int) -> tuple[int, float]:
         """One optimiser step; its subnet-images and the CPU seconds that it took."""
         images, labels = self._batch(np.random.default_rng([0, step]))
         began = time.process_time()
-        done = self.learner.step(step, images, labels, anchors_only=False)
+        done = self.learner.step(step, images, labels)
         self.state.update(1e-4)
         return done.subnet_images, time.process_time() - began
 

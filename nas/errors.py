@@ -47,6 +47,10 @@ class EvaluatorError(NasError, RuntimeError):
     """An evaluator itself is broken, as opposed to one bad architecture."""
 
 
+class TrainingError(NasError, RuntimeError):
+    """A process of a training on several devices failed; its state in the folder can be continued."""
+
+
 class ExportError(NasError, RuntimeError):
     """A subnet could not be written in a format, or failed its parity check."""
 

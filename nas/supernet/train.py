@@ -22,7 +22,8 @@ from nas.supernet.resize import to_float
 from nas.supernet.stitching import fit_stitches
 from nas.supernet.supernet import Supernet
 from nas.supernet.training.augment import augment, augmentation_for
-from nas.supernet.training.learner import ForestLearner, StepReport
+from nas.supernet.training.blockwise import BlockwiseLearner
+from nas.supernet.training.learner import ForestLearner, Learner, StepReport
 from nas.supernet.training.replica import Replica
 from nas.supernet.training.state import TrainingState
 
@@ -35,7 +36,7 @@ class TrainProgress:
 
     step: int
     steps: int
-    phase: str  # "anchors" or "joint"
+    phase: str  # "anchors", "joint", or in blockwise mode "stage 1 of 4" and so on, then "head"
     loss: float
     lr: float
     images_per_s: float
@@ -90,13 +91,20 @@ class TrainingRun:
         self.labels = torch.from_numpy(data.train.labels).to(self.device)
         self.steps = total_steps(len(self.labels), config)
         self.data_name, self.data_digest = data.name, data.digest
-        self.state = TrainingState(self.supernet, config, data_digest=data.digest)
         self.augmentation = augmentation_for(data.in_channels) if config.augment == "auto" else config.augment
+        self.learner = self._learner()
+        self.state = TrainingState(self.supernet, config, data_digest=data.digest, extra=self.learner.extra)
+
+    def _learner(self) -> Learner:
+        if self.config.mode == "blockwise":
+            return BlockwiseLearner(
+                self.supernet, self.config, self.replica, steps=self.steps, augmentation=self.augmentation
+            )
+        return ForestLearner(self.supernet, self.config, self.replica, steps=self.steps)
 
     def train(self, report: Callable[[TrainProgress], None], should_stop: Callable[[], bool]) -> TrainResult:
         """See the function ``train``."""
         start, memory = self.state.load(self.folder)
-        self.learner = ForestLearner(self.supernet, self.config, self.replica)
         if memory:
             self.learner.recall(memory)
         anchor_steps = round(self.config.anchor_fraction * self.steps)
@@ -107,26 +115,25 @@ class TrainingRun:
                 return TrainResult(False, step, self.steps, clock.images_per_s)
             if step == anchor_steps and self.config.stitch_init == "least_squares":
                 self._start_stitches()
-            done = self._step(step, anchors_only=step < anchor_steps)
-            phase = "anchors" if step < anchor_steps else "joint"
-            report(clock.tick(phase, done, self.config.lr_at(step, self.steps)))
+            report(clock.tick(self._step(step)))
             if self.replica.agree(clock.since_saved() > self.config.checkpoint_seconds):
                 self._save(step + 1)
                 clock.saved()
         self._finish()
         return TrainResult(True, self.steps, self.steps, clock.images_per_s)
 
-    def _step(self, step: int, *, anchors_only: bool) -> StepReport:
+    def _step(self, step: int) -> StepReport:
         config = self.config
-        images, labels = self._batch(step)
+        images, labels = self.batch(step)
         self.supernet.train()
         amp = config.amp == "bf16" or (config.amp == "auto" and self.device.type == "cuda")
         with torch.autocast(self.device.type, torch.bfloat16, enabled=amp):
-            report = self.learner.step(step, images, labels, anchors_only=anchors_only)
-        self.state.update(config.lr_at(step, self.steps))
+            report = self.learner.step(step, images, labels)
+        self.state.update(report.lr)
         return report
 
-    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Augmented images (b, C, R, R) and labels (b,) of a step: this process's share."""
         n, size = len(self.labels), min(self.config.batch_size, len(self.labels))
         epoch, index = divmod(step, max(1, n // size))
         order = np.random.default_rng([self.config.seed, 3, epoch]).permutation(n)
@@ -164,14 +171,14 @@ class _Clock:
         self.subnet_images = 0
         self.images_per_s = 0.0
 
-    def tick(self, phase: str, done: StepReport, lr: float) -> TrainProgress:
+    def tick(self, done: StepReport) -> TrainProgress:
         """Count a step that has just ended."""
         self.step += 1
         self.subnet_images += done.subnet_images
         elapsed = max(time.monotonic() - self.began, 1e-9)
         self.images_per_s = self.subnet_images / elapsed
         eta = (self.steps - self.step) * elapsed / (self.step - self.start)
-        return TrainProgress(self.step, self.steps, phase, done.loss, lr, self.images_per_s, eta)
+        return TrainProgress(self.step, self.steps, done.phase, done.loss, done.lr, self.images_per_s, eta)
 
     def saved(self) -> None:
         """A checkpoint has just been written."""

@@ -22,26 +22,37 @@ def run_tree(
     """
     logits: dict[int, Tensor] = {}
     for resolution in dict.fromkeys(subnet.resolution for subnet in subnets):
-        paths = {i: s.layers for i, s in enumerate(subnets) if s.resolution == resolution}
-        _descend(supernet, resize(images, resolution), paths, 0, drop, logits)
+        chosen = [i for i, subnet in enumerate(subnets) if subnet.resolution == resolution]
+        paths = [subnets[i].layers for i in chosen]
+        outputs = run_paths(supernet, resize(images, resolution), paths, drop)
+        logits |= dict(zip(chosen, outputs, strict=True))
     return [logits[i] for i in range(len(subnets))]
+
+
+def run_paths(
+    supernet: Supernet, x: Tensor, paths: Sequence[Sequence[Layer]], drop: DropPath | None = None
+) -> list[Tensor]:
+    """What each sequence of layers puts out for the same input; common beginnings run once."""
+    outputs: dict[int, Tensor] = {}
+    _descend(supernet, x, dict(enumerate(paths)), 0, drop, outputs)
+    return [outputs[i] for i in range(len(paths))]
 
 
 def _descend(
     supernet: Supernet,
     x: Tensor,
-    paths: dict[int, tuple[Layer, ...]],
+    paths: dict[int, Sequence[Layer]],
     depth: int,
     drop: DropPath | None,
-    logits: dict[int, Tensor],
+    outputs: dict[int, Tensor],
 ) -> None:
-    """Run the paths, which agree before ``depth``, from there on; fill in ``logits``."""
-    branches: dict[Layer, dict[int, tuple[Layer, ...]]] = {}
+    """Run the paths, which agree before ``depth``, from there on; fill in ``outputs``."""
+    branches: dict[Layer, dict[int, Sequence[Layer]]] = {}
     for i, layers in paths.items():
         if len(layers) == depth:
-            logits[i] = x
+            outputs[i] = x
         else:
             branches.setdefault(layers[depth], {})[i] = layers
     for layer, branch in branches.items():
         y = supernet.block(layer.slot)(x, layer.spec)
-        _descend(supernet, y if drop is None else drop(layer, x, y), branch, depth + 1, drop, logits)
+        _descend(supernet, y if drop is None else drop(layer, x, y), branch, depth + 1, drop, outputs)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nas.supernet.config import TrainConfig
 from nas.supernet.resize import resize
@@ -23,16 +23,26 @@ from searchspaces.space import Arch
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """``loss`` is the mean over the subnets; ``subnet_images`` counts an image once per subnet."""
+    """``loss`` is the mean over the subnets; ``subnet_images`` counts an image once per subnet.
+
+    ``lr`` is the learning rate that the step is to be made with.
+    """
 
     loss: float
     subnet_images: int
+    phase: str
+    lr: float
 
 
 class Learner(Protocol):
-    """One way of training. What it remembers between steps is JSON."""
+    """One way of training. What it remembers between steps is JSON, or a tensor of ``extra``."""
 
-    def step(self, step: int, images: Tensor, labels: Tensor, *, anchors_only: bool) -> StepReport:
+    @property
+    def extra(self) -> nn.Module | None:
+        """What is trained or kept beside the supernet; parameters that take gradients are trained."""
+        ...
+
+    def step(self, step: int, images: Tensor, labels: Tensor) -> StepReport:
         """Set the gradients of step ``step`` from float images (B, C, R, R) and labels (B,)."""
         ...
 
@@ -48,14 +58,18 @@ class Learner(Protocol):
 class ForestLearner:
     """The modes that train with labels, end to end: sandwich, multi and tree."""
 
-    def __init__(self, supernet: Supernet, config: TrainConfig, replica: Replica) -> None:
-        self.supernet, self.config, self.replica = supernet, config, replica
+    extra = None
+
+    def __init__(self, supernet: Supernet, config: TrainConfig, replica: Replica, *, steps: int) -> None:
+        self.supernet, self.config, self.replica, self.steps = supernet, config, replica, steps
+        self.anchor_steps = round(config.anchor_fraction * steps)
         self.sampler = make_sampler(supernet, config)
         self.teacher = BestTeacher(supernet.space)
         self.loss = replica.wrap(ForestLoss(supernet, config))
 
-    def step(self, step: int, images: Tensor, labels: Tensor, *, anchors_only: bool) -> StepReport:
+    def step(self, step: int, images: Tensor, labels: Tensor) -> StepReport:
         """See Learner."""
+        anchors_only = step < self.anchor_steps
         seed, space = self.config.seed, self.supernet.space
         rng = np.random.default_rng([seed, 2, step])
         groups = draw_groups(space, self.config, self.sampler, rng, anchors_only=anchors_only)[: len(labels)]
@@ -71,7 +85,8 @@ class ForestLearner:
             len(part) * len(group)
             for part, group in zip(labels.tensor_split(len(groups)), groups, strict=True)
         )
-        return StepReport(float(losses.mean()), seen * self.replica.world)
+        phase, lr = "anchors" if anchors_only else "joint", self.config.lr_at(step, self.steps)
+        return StepReport(float(losses.mean()), seen * self.replica.world, phase, lr)
 
     def _teach(self, images: Tensor, labels: Tensor) -> tuple[Tensor | None, float | None]:
         """The best teacher's logits and its loss, if there is one; batch statistics as in training."""

@@ -17,19 +17,35 @@ from nas.supernet.config import TrainConfig
 from nas.supernet.supernet import Supernet
 
 NAME = "training"
+EXTRA = "extra:"  # begins the names of tensors that are not the supernet's
 NO_DECAY = ("log_a", "step_bias")  # time constants of the SSM blocks
 UNCHECKED = ("threads", "checkpoint_seconds", "device")  # may differ when training is resumed
 
 
 class TrainingState:
-    """AdamW over a supernet, the exponential moving average of its weights, and both on disk."""
+    """AdamW over a supernet, the exponential moving average of its weights, and both on disk.
 
-    def __init__(self, supernet: Supernet, config: TrainConfig, *, data_digest: str) -> None:
+    ``extra`` holds what is trained beside the supernet, and tensors to be kept as they are.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        config: TrainConfig,
+        *,
+        data_digest: str,
+        extra: nn.Module | None = None,
+    ) -> None:
         self.supernet = supernet
+        self.extra = nn.Module() if extra is None else extra
         self.config = config
         self.data_digest = data_digest
-        self.names = [name for name, p in supernet.named_parameters() if p.requires_grad]
-        self.parameters = [p for p in supernet.parameters() if p.requires_grad]
+        every = {
+            **dict(supernet.named_parameters()),
+            **{f"{EXTRA}{name}": p for name, p in self.extra.named_parameters()},
+        }
+        trained = {name: p for name, p in every.items() if p.requires_grad}
+        self.names, self.parameters = list(trained), list(trained.values())
         self.average = [p.detach().clone() for p in self.parameters]
         self.updates = 0
         decayed = [
@@ -69,7 +85,8 @@ class TrainingState:
         parameters = dict(clone.named_parameters())
         with torch.no_grad():
             for name, mean in zip(self.names, self.average, strict=True):
-                parameters[name].copy_(mean)
+                if not name.startswith(EXTRA):
+                    parameters[name].copy_(mean)
         return clone.cpu()
 
     def save(self, folder: Path, step: int, memory: Mapping[str, Any]) -> None:
@@ -77,6 +94,7 @@ class TrainingState:
         tensors: dict[str, Tensor] = {
             f"model.{name}": tensor for name, tensor in self.supernet.state_dict().items()
         }
+        tensors |= {f"{EXTRA}{name}": tensor for name, tensor in self.extra.state_dict().items()}
         for name, parameter, mean in zip(self.names, self.parameters, self.average, strict=True):
             tensors[f"average.{name}"] = mean
             for key, value in self.optimizer.state.get(parameter, {}).items():
@@ -97,6 +115,7 @@ class TrainingState:
             if header.get(key) != mine:
                 raise CheckpointError(f"{path}: {key} was {header.get(key)!r}, this run has {mine!r}")
         self.supernet.load_state_dict(_under("model.", tensors))
+        self.extra.load_state_dict(_under(EXTRA, tensors))
         averages = _under("average.", tensors)
         for name, parameter, mean in zip(self.names, self.parameters, self.average, strict=True):
             mean.copy_(averages[name])

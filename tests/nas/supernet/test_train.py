@@ -68,8 +68,9 @@ def final_weights(folder, data, config, stops=()):
         replace(QUICK, mode="sandwich", subnets=3, drop_path=0.2),
         replace(QUICK, mode="tree", trees=2, sampler="least_trained", distill="best", drop_path=0.2),
         replace(QUICK, mode="multi", sampler="cost_balanced", distill="best"),
+        replace(QUICK, mode="blockwise", subnets=2, epochs=2),
     ],
-    ids=["multi", "sandwich", "tree-least_trained-best", "multi-cost_balanced-best"],
+    ids=["multi", "sandwich", "tree-least_trained-best", "multi-cost_balanced-best", "blockwise"],
 )
 def test_interrupted_training_ends_with_the_same_bits(data, tmp_path, config):
     whole = final_weights(tmp_path / "whole", data, config)

@@ -46,5 +46,5 @@ def test_extraction_takes_the_copy_that_the_supernet_runs(tmp_path):
 
 def test_a_state_with_another_number_of_copies_is_refused(data, tmp_path):  # noqa: F811
     train(supernet(), data, QUICK, folder=tmp_path, should_stop=stop_after(1))
-    with pytest.raises(CheckpointError, match="space was .*-m2@1', this run has .*-m3@1'"):
+    with pytest.raises(CheckpointError, match=r"space was .*-m2@1', this run has .*-m3@1'"):
         train(supernet("hybrid-tiny-r8-m3"), data, TrainConfig(), folder=tmp_path)

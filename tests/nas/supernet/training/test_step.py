@@ -65,9 +65,9 @@ class TestTree:
     def test_logits_and_gradients_are_those_of_the_single_paths(self):
         images, labels = batch()
         one, other = supernet().train(), supernet().train()
-        learner = ForestLearner(one, replace(TREE, seed=5), Replica())
+        learner = ForestLearner(one, replace(TREE, seed=5), Replica(), steps=100)
         drawn = draw_groups(SPACE, TREE, UniformSampler(SPACE), np.random.default_rng([5, 2, 0]))
-        learner.step(0, images, labels, anchors_only=False)
+        learner.step(0, images, labels)
         losses = [F.cross_entropy(other(images, SPACE.decode(arch)), labels) for arch in drawn[0]]
         torch.stack(losses).mean().backward()
         for (name, p), q in zip(one.named_parameters(), other.parameters(), strict=True):
@@ -129,10 +129,10 @@ class TestTargets:
         grads = []
         for distill in ("none", "best"):
             net = supernet().train()
-            learner = ForestLearner(net, replace(TREE, distill=distill), Replica())
+            learner = ForestLearner(net, replace(TREE, distill=distill), Replica(), steps=100)
             for step in range(2):
                 net.zero_grad()
-                learner.step(step, images, labels, anchors_only=False)
+                learner.step(step, images, labels)
             grads.append(net.block("head").full.classifier.weight.grad)
         assert not torch.equal(*grads)
 
