@@ -66,9 +66,8 @@ def front(arguments: argparse.Namespace) -> None:
     for i, top1 in zip(chosen, test, strict=True):
         rows[i]["test"] = top1
     alone = kept(folder, "alone", lambda: _alone(space.fabric.anchors, folder / "anchors", data))
-    longer = kept(folder, "longer", lambda: _longer(supernet, folder, data, config))
     result = {
-        "data": arguments.data,
+        "data": arguments.data.partition(":")[0],
         "space": space.id,
         "epochs": arguments.epochs,
         "anchor_fraction": arguments.anchor_fraction,
@@ -76,10 +75,12 @@ def front(arguments: argparse.Namespace) -> None:
         "runtime": "onnxruntime, 1 thread, batch 1",
         "routes": rows,
         "anchors_when_stitched": alone,
-        "anchors_longer_alone": longer,
         "against_anchors_when_stitched": _compare(rows, alone),
-        "against_anchors_longer_alone": _compare(rows, longer),
     }
+    arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+    longer = kept(folder, "longer", lambda: _longer(supernet, folder, data, config))
+    result["anchors_longer_alone"] = longer
+    result["against_anchors_longer_alone"] = _compare(rows, longer)
     arguments.json.write_text(json.dumps(result, indent=1) + "\n")
     print_rows([row for row in rows if "test" in row])
 
