@@ -39,6 +39,7 @@ MODES = {
     "sandwich-4": TrainConfig(mode="sandwich", subnets=4),
     "multi-4": TrainConfig(mode="multi", subnets=4),
     "tree-8": TREE,
+    "tree-8-largest": replace(TREE, distill="largest"),
     "tree-16x2": replace(TREE, subnets=16, trees=2),
     "tree-8-cost": replace(TREE, sampler="cost_balanced"),
     "tree-8-least": replace(TREE, sampler="least_trained"),
@@ -172,12 +173,12 @@ def summarise(runs: dict[str, dict[str, float]]) -> None:
     """Mean and range over the seeds, a line a mode."""
     for mode in dict.fromkeys(key.partition("/")[0] for key in runs):
         rows = [row for key, row in runs.items() if key.partition("/")[0] == mode]
+        mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
         rho = [row["spearman"] for row in rows]
         print(
-            f"{mode:12} Spearman {np.mean(rho):.3f} ({min(rho):.3f} to {max(rho):.3f})  "
-            f"tau {np.mean([r['kendall_tau'] for r in rows]):.3f}  "
-            f"top-1 {np.mean([r['top1_mean'] for r in rows]):.3f}  "
-            f"steps {np.mean([r['steps'] for r in rows]):.0f}  CPU s {np.mean([r['cpu_s'] for r in rows]):.0f}"
+            f"{mode:16} Spearman {mean['spearman']:.3f} ({min(rho):.3f} to {max(rho):.3f})  "
+            f"tau {mean['kendall_tau']:.3f}  top-1 {mean['top1_mean']:.3f}  "
+            f"steps {mean['steps']:.0f}  CPU s {mean['cpu_s']:.0f}"
         )
 
 

@@ -64,6 +64,7 @@ def test_another_run_is_refused_before_anything_starts(data, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("ignore:.*is deprecated")  # Ray warns of its own defaults
 @pytest.mark.ray
 def test_two_processes_end_where_one_does_and_continue_what_it_began(data, tmp_path):

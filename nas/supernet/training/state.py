@@ -111,6 +111,8 @@ class TrainingState:
         if not path.exists():
             return 0, {}
         tensors, header = read_checkpoint(folder, NAME)
+        # A setting that the state does not know yet had its default.
+        header["config"] = {**_settings(TrainConfig()), **header.get("config", {})}
         for key, mine in self._identity().items():
             if header.get(key) != mine:
                 raise CheckpointError(f"{path}: {key} was {header.get(key)!r}, this run has {mine!r}")
@@ -127,7 +129,7 @@ class TrainingState:
             if moments:
                 self.optimizer.state[parameter] = moments
         self.updates = int(header["updates"])
-        return int(header["step"]), header["memory"]
+        return int(header["step"]), header.get("memory", {})
 
     def discard(self, folder: Path) -> None:
         """Remove the state: training is complete."""
@@ -136,8 +138,12 @@ class TrainingState:
             file.unlink()
 
     def _identity(self) -> dict[str, Any]:
-        config = {key: value for key, value in asdict(self.config).items() if key not in UNCHECKED}
-        return {**supernet_header(self.supernet), "data_digest": self.data_digest, "config": config}
+        identity = {"data_digest": self.data_digest, "config": _settings(self.config)}
+        return {**supernet_header(self.supernet), **identity}
+
+
+def _settings(config: TrainConfig) -> dict[str, Any]:
+    return {key: value for key, value in asdict(config).items() if key not in UNCHECKED}
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
