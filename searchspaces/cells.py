@@ -35,15 +35,19 @@ STAGES = 3
 CELL = "cell"  # name of the only candidate of every position
 
 
-def nats_size_space(name: str, *, resolution: int) -> SearchSpace:
-    """Five widths of a fixed cell: cell, halving, cell, halving, cell at widths 0 to 4."""
-    widest = _size_layers(dict.fromkeys(WIDTH_NAMES, WIDTHS[-1]), bounds=True)
+def nats_size_space(name: str, *, resolution: int, divisor: int) -> SearchSpace:
+    """Five widths of a fixed cell: cell, halving, cell, halving, cell at widths 0 to 4.
+
+    Networks have the widths that the choices say, divided by ``divisor`` (1 as published): narrow
+    networks are cheap, and what they can learn is limited by their widths after little training.
+    """
+    widest = _size_layers(dict.fromkeys(WIDTH_NAMES, WIDTHS[-1]), divisor, bounds=True)
     return SearchSpace(
         name=name,
         version=1,
         choices=tuple(Choice(width, WIDTHS) for width in WIDTH_NAMES),
         fabric=_fabric(widest),
-        build=partial(_build_size, resolution),
+        build=partial(_build_size, resolution, divisor),
     )
 
 
@@ -74,8 +78,8 @@ def has_path(operators: Sequence[str]) -> bool:
     return CELL_EDGES[-1][1] in reached
 
 
-def _build_size(resolution: int, values: Mapping[str, Value]) -> SubnetSpec:
-    return SubnetSpec(resolution, tuple(_size_layers(values, bounds=False)))
+def _build_size(resolution: int, divisor: int, values: Mapping[str, Value]) -> SubnetSpec:
+    return SubnetSpec(resolution, tuple(_size_layers(values, divisor, bounds=False)))
 
 
 def _build_cell(width: int, cells: int, resolution: int, values: Mapping[str, Value]) -> SubnetSpec:
@@ -87,8 +91,8 @@ def _operators(value: Value) -> tuple[str, ...]:
     return () if value == NONE else (str(value),)
 
 
-def _size_layers(values: Mapping[str, Value], *, bounds: bool) -> list[Layer]:
-    widths = [cast(int, values[name]) for name in WIDTH_NAMES]
+def _size_layers(values: Mapping[str, Value], divisor: int, *, bounds: bool) -> list[Layer]:
+    widths = [cast(int, values[name]) // divisor for name in WIDTH_NAMES]
     layers = [Layer("stem", CellStemSpec(widths[0]))]
     in_width = widths[0]
     for stage in range(STAGES):

@@ -3,6 +3,7 @@
 ``hybrid-tiny`` and ``hybrid-cifar`` are presets; ``PRESET-rA-B`` is the same space with the
 image resolutions A and B as the options (``hybrid-tiny-r8-12``). ``nats-size`` and
 ``nasbench201`` take images of 32 pixels, ``nats-size-r16`` and ``nasbench201-r16`` of 16;
+``nats-size-d4`` builds networks of a quarter of the widths that its choices name, and
 ``nasbench201-cC-nN`` has C channels and N cells a stage instead of the published 16 and 5.
 ``stitched-P`` and ``stitched2-P`` are the routes through the family anchors of preset P (``tiny``,
 ``cifar``), ``anchor-P-FAMILY`` one of them alone; they take ``-rA-B`` too.
@@ -61,7 +62,7 @@ _STITCHED = re.compile(
     r"(?:(?P<kind>stitched2?)-(?P<routes>[a-z]+)|anchor-(?P<alone>[a-z]+)-(?P<anchor>[a-z]+))" + _RESOLUTIONS
 )
 _CELLS = re.compile(
-    r"(?:nats-size|nasbench201(?:-c(?P<width>4|8|16|32))?(?:-n(?P<cells>[1-9]))?)"
+    r"(?:nats-size(?:-d(?P<divisor>2|4|8))?|nasbench201(?:-c(?P<width>4|8|16|32))?(?:-n(?P<cells>[1-9]))?)"
     r"(?:-r(?P<resolution>8|[1-9][0-9]{1,2}))?"
 )
 
@@ -129,7 +130,7 @@ def _cell_space(name: str, match: re.Match[str]) -> SearchSpace:
             f"within {RESOLUTIONS[0]}..{RESOLUTIONS[-1]}; got {resolution}"
         )
     if name.startswith("nats-size"):
-        return nats_size_space(name, resolution=resolution)
+        return nats_size_space(name, resolution=resolution, divisor=int(match["divisor"] or 1))
     return nasbench201_space(
         name, width=int(match["width"] or 16), cells=int(match["cells"] or 5), resolution=resolution
     )

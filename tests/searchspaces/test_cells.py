@@ -21,7 +21,7 @@ from searchspaces.space import SearchSpace
 from searchspaces.subnet import CELL_EDGES, CellHeadSpec, CellSpec, CellStemSpec, ResidualSpec
 from tests.searchspaces.spaces import sample, seeds
 
-NAMES = ("nats-size-r8", "nasbench201-c4-n1-r8", "nasbench201-c8-n2-r12")
+NAMES = ("nats-size-r8", "nats-size-d8-r8", "nasbench201-c4-n1-r8", "nasbench201-c8-n2-r12")
 names = st.sampled_from((*NAMES, "nats-size", "nasbench201"))
 CONV, SKIP, NONE, POOL = "nor_conv_3x3", "skip_connect", "none", "avg_pool_3x3"
 
@@ -72,6 +72,15 @@ def test_size_skeleton_is_the_published_one() -> None:
     ]
     assert spec.sizes == (32, 32, 32, 16, 16, 8, 8)
     assert space.size() == 8**5
+
+
+def test_a_divisor_keeps_the_choices_and_narrows_the_networks() -> None:
+    full, narrow = get_space("nats-size-r8"), get_space("nats-size-d4-r8")
+    assert narrow.choices == full.choices
+    arch = narrow.arch([0, 1, 1, 3, 4])
+    assert [layer.spec.width for layer in narrow.decode(arch).layers] == [2, 2, 4, 4, 8, 10, 10]
+    assert isinstance(narrow.fabric.head, CellHeadSpec)
+    assert narrow.fabric.head.width == 16
 
 
 def test_topology_skeleton_is_the_published_one() -> None:
@@ -159,7 +168,8 @@ def test_spaces_travel_between_processes() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["nats-size-r7", "nats-size-r10", "nats-size-r4", "nats-size-r16-32", "nats-size-n1", "nasbench201-c7",
+    ["nats-size-r7", "nats-size-r10", "nats-size-r4", "nats-size-r16-32", "nats-size-n1", "nats-size-d3",
+     "nasbench201-c7",
      "nasbench201-n0", "nasbench201-r999", "nasbench201-n1-c8", "nats", "nats-size-r016", "nasbench201-r٨"],
 )  # fmt: skip
 def test_other_names_are_unknown_spaces(name: str) -> None:
