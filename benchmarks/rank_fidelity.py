@@ -3,7 +3,8 @@
 Estimates of random subnets of a recorded table (or of the subnets of a JSON of runs that
 benchmarks/standalone.py wrote) against their true accuracies, beside proxies that need no
 training. Estimates come from the supernet alone: weights, batch norms recalibrated on 256
-training images, mean log-likelihood (or top-1) on validation images.
+training images; mean log-likelihood or top-1 on validation images, or linear probes of the stages
+that are fitted on training images (nas/evaluate/probe.py). Nothing is fitted to the truth.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from nas.data.load import load_data
 from nas.data.types import ImageData, Split
 from nas.errors import CheckpointError
 from nas.evaluate.accuracy import calibration_images
+from nas.evaluate.evaluator import Evaluator
 from nas.evaluate.likelihood import LikelihoodEvaluator
+from nas.evaluate.probe import ProbeEvaluator
 from nas.fidelity.check import check_ranking
 from nas.fidelity.report import FidelityReport
 from nas.fidelity.truth import Truth, read_truth
@@ -39,6 +42,8 @@ TRAINED_AS = {  # of each space the form that a CPU trains in minutes: same gene
     "nasbench201": "nasbench201-c16-n1-r16",
     "hybrid": "hybrid-cifar",
 }
+METRIC = {"nats-size": "log_likelihood", "nasbench201": "probe_gain", "hybrid": "log_likelihood"}
+PROBED = 2000  # training images that probes are fitted on
 RUNS = Path(__file__).parent / "results" / "hybrid_standalone.json"
 LINE_S = 10.0  # between lines of progress
 PROBE_STEPS = 20  # steps that tell how fast training is here
@@ -73,14 +78,16 @@ def _arguments() -> argparse.Namespace:
     source.add_argument("--checkpoint", type=Path, help="a folder, or its supernet.json or .safetensors")
     source.add_argument("--train", type=float, metavar="MINUTES", help="train one for so long")
     parser.add_argument("--subnets", type=int, default=500)
-    parser.add_argument("--images", type=int, default=2000, help="validation images")
-    parser.add_argument("--metric", choices=LikelihoodEvaluator.metrics, default="log_likelihood")
+    parser.add_argument("--images", type=int, default=1000, help="validation images")
+    metrics = (*LikelihoodEvaluator.metrics, *ProbeEvaluator.metrics)
+    parser.add_argument("--metric", choices=metrics, help=f"default: {METRIC}")
     parser.add_argument("--seed", type=int, default=0, help="decides subnets, images and intervals")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if arguments.space != "hybrid" and arguments.table is None:
         parser.error(f"--space {arguments.space} needs --table FILE.npz")
+    arguments.metric = arguments.metric or METRIC[arguments.space]
     if arguments.train is not None and not arguments.train > 0:
         parser.error(f"--train must be a positive number of minutes; got {arguments.train:g}")
     return arguments
@@ -145,9 +152,8 @@ def estimate(
     rng = np.random.default_rng([arguments.seed, 10])
     chosen = rng.permutation(len(data.val))[: arguments.images]
     split = Split(data.val.images[chosen], data.val.labels[chosen])
-    calibration = calibration_images(data.train, seed=arguments.seed)
     return check_ranking(
-        LikelihoodEvaluator(supernet, split, calibration),
+        evaluator(supernet, data, split, arguments),
         truth,
         supernet.space,
         supernet=str(arguments.checkpoint or f"trained for {arguments.train:g} minutes"),
@@ -157,6 +163,15 @@ def estimate(
         seed=arguments.seed,
         report=Progress().evaluate,
     )
+
+
+def evaluator(supernet: Supernet, data: ImageData, split: Split, arguments: argparse.Namespace) -> Evaluator:
+    """What gives the metric that is asked for."""
+    calibration = calibration_images(data.train, seed=arguments.seed)
+    if arguments.metric in LikelihoodEvaluator.metrics:
+        return LikelihoodEvaluator(supernet, split, calibration)
+    probed = _some(data, PROBED).train
+    return ProbeEvaluator(supernet, probed, split, calibration, seed=arguments.seed)
 
 
 class Progress:
