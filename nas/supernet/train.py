@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from nas.data.load import ImageData
+from nas.errors import ConfigError
 from nas.supernet.checkpoint import save_supernet
 from nas.supernet.config import TrainConfig
 from nas.supernet.resize import to_float
@@ -26,6 +27,7 @@ from nas.supernet.training.blockwise import BlockwiseLearner
 from nas.supernet.training.learner import ForestLearner, Learner, StepReport
 from nas.supernet.training.replica import Replica
 from nas.supernet.training.state import TrainingState
+from searchspaces.fabric import Fabric
 
 STITCH_IMAGES = 256
 
@@ -65,7 +67,8 @@ def train(
     """Train on the training split and leave the averaged weights in ``folder`` (see checkpoint.py).
 
     Continues from the state in ``folder`` if there is one. Raises CheckpointError if that state
-    belongs to another space, data set or configuration.
+    belongs to another space, data set or configuration, and ConfigError for a configuration that
+    does not suit the space; both before anything is trained.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -84,6 +87,11 @@ class TrainingRun:
     def __init__(
         self, supernet: Supernet, data: ImageData, config: TrainConfig, folder: Path, replica: Replica
     ) -> None:
+        if config.stitch_init == "least_squares" and not isinstance(supernet.space.fabric, Fabric):
+            raise ConfigError(
+                f"stitch_init 'least_squares' needs anchors that share a chain of positions, which "
+                f"{supernet.space.id} does not have; 'identity' is allowed"
+            )
         self.config, self.folder, self.replica = config, folder, replica
         self.device = _device(config)
         self.supernet = supernet.to(self.device)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nas.errors import CheckpointError
+from nas.errors import CheckpointError, ConfigError
 from nas.supernet.checkpoint import load_supernet, save_supernet
 from nas.supernet.config import TrainConfig
 from nas.supernet.extract import extract_subnet
@@ -48,3 +48,9 @@ def test_a_state_with_another_number_of_copies_is_refused(data, tmp_path):  # no
     train(supernet(), data, QUICK, folder=tmp_path, should_stop=stop_after(1))
     with pytest.raises(CheckpointError, match=r"space was .*-m2@1', this run has .*-m3@1'"):
         train(supernet("hybrid-tiny-r8-m3"), data, TrainConfig(), folder=tmp_path)
+
+
+def test_least_squares_between_copies_is_refused_before_training(data, tmp_path):  # noqa: F811
+    config = TrainConfig(stitch_init="least_squares", anchor_fraction=0.5)
+    with pytest.raises(ConfigError, match=r"stitch_init 'least_squares' needs .* hybrid-tiny-r8-m2@1"):
+        train(supernet(), data, config, folder=tmp_path)
