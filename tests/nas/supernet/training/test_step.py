@@ -168,3 +168,16 @@ class TestDropPath:
         subnet = SPACE.decode(SPACE.extreme(largest=True))
         with torch.no_grad():
             assert torch.equal(net(batch()[0], subnet), run_tree(net, batch()[0], [subnet])[0])
+
+
+@pytest.mark.parametrize("mode", ["sandwich", "multi", "tree"])
+def test_shared_batch_statistics_follow_every_run_of_a_layer_once(mode):
+    net = supernet().train()
+    config = TrainConfig(mode=mode, subnets=4, distill="none")
+    images, labels = batch(16)
+    ForestLearner(net, config, Replica(), steps=10).step(0, images, labels)
+    groups = draw_groups(SPACE, config, UniformSampler(SPACE), np.random.default_rng([config.seed, 2, 0]))
+    stems = sum(len({SPACE.decode(arch).layers[0] for arch in group}) for group in groups)
+    norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert net.block("stem").full.conv.norm.num_batches_tracked == stems
+    assert all(bool(norm.running_var.isfinite().all()) and norm.running_var.min() > 0 for norm in norms)
