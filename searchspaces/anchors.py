@@ -1,6 +1,6 @@
-"""Presets of family anchors: a convolution, an attention and a state-space network on one grid.
+"""Presets of anchors on one grid: a network of each family, or a pool of small ones.
 
-They grow in cost and in accuracy from convolutions to state-space blocks, because a stitch
+The family anchors grow in cost and in accuracy from convolutions to state-space blocks, because a stitch
 between two networks pays where the costlier one is the better one.
 """
 
@@ -10,9 +10,11 @@ from searchspaces.stitched import AnchorConfig, StitchedConfig
 from searchspaces.subnet import AttentionSpec, MBConvSpec, SSMSpec
 
 
-def _conv(widths: tuple[int, ...], depths: tuple[int, ...], expansion: int) -> AnchorConfig:
+def _conv(
+    widths: tuple[int, ...], depths: tuple[int, ...], expansion: int, name: str = "conv"
+) -> AnchorConfig:
     stages = zip(widths, depths, strict=True)
-    return AnchorConfig("conv", tuple((MBConvSpec(width, 3, expansion),) * depth for width, depth in stages))
+    return AnchorConfig(name, tuple((MBConvSpec(width, 3, expansion),) * depth for width, depth in stages))
 
 
 def _attention(widths: tuple[int, ...], depths: tuple[int, ...], head_dim: int) -> AnchorConfig:
@@ -50,6 +52,27 @@ CIFAR = StitchedConfig(
         _conv((12, 24, 48), (2, 3, 3), 2),
         _attention((32, 64, 128), (2, 3, 3), 16),
         _ssm((48, 96, 160), (2, 3, 3), 16, 2),
+    ),
+    resolutions=(32,),
+    stem_stride=2,
+    strides=(2, 2),
+)
+# Pools of small convolution networks, distilled from one large network of any family.
+POOL_TINY = StitchedConfig(
+    anchors=(
+        _conv((4, 8, 12), (2, 2, 2), 2, "small"),
+        _conv((8, 12, 16), (2, 2, 2), 2, "medium"),
+        _conv((12, 16, 24), (2, 2, 2), 3, "large"),
+    ),
+    resolutions=(8,),
+    stem_stride=1,
+    strides=(2, 2),
+)
+POOL_CIFAR = StitchedConfig(
+    anchors=(
+        _conv((8, 16, 32), (2, 3, 3), 2, "small"),
+        _conv((12, 24, 48), (2, 3, 3), 3, "medium"),
+        _conv((16, 32, 64), (2, 3, 3), 4, "large"),
     ),
     resolutions=(32,),
     stem_stride=2,

@@ -5,8 +5,9 @@ image resolutions A and B as the options (``hybrid-tiny-r8-12``). ``nats-size`` 
 ``nasbench201`` take images of 32 pixels, ``nats-size-r16`` and ``nasbench201-r16`` of 16;
 ``nats-size-d4`` builds networks of a quarter of the widths that its choices name, and
 ``nasbench201-cC-nN`` has C channels and N cells a stage instead of the published 16 and 5.
-``stitched-P`` and ``stitched2-P`` are the routes through the family anchors of preset P (``tiny``,
-``cifar``), ``anchor-P-FAMILY`` one of them alone; they take ``-rA-B`` too.
+``stitched-P`` and ``stitched2-P`` are the routes through the anchors of preset P (``tiny``,
+``cifar``: one of each family; ``pooltiny``, ``poolcifar``: small ones to be distilled),
+``anchor-P-NAME`` one of them alone; they take ``-rA-B`` too.
 """
 
 from __future__ import annotations
@@ -48,7 +49,12 @@ CIFAR = HybridConfig(
     head_dim=16,
 )
 PRESETS = {"hybrid-tiny": TINY, "hybrid-cifar": CIFAR}
-ANCHORS = {"tiny": anchors.TINY, "cifar": anchors.CIFAR}
+ANCHORS = {
+    "tiny": anchors.TINY,
+    "cifar": anchors.CIFAR,
+    "pooltiny": anchors.POOL_TINY,
+    "poolcifar": anchors.POOL_CIFAR,
+}
 RULES: Mapping[str, Rule] = {"stitched": "one-way", "stitched2": "two-way"}
 STITCHED = tuple(f"{kind}-{preset}" for kind in RULES for preset in ANCHORS)
 RECORDED = ("nats-size", "nasbench201")  # spaces with a public table of accuracies

@@ -85,14 +85,14 @@ def train_stitched(
     given = {name: _given(supernet, name, path) for name, path in (anchors or {}).items()}
     phases = Phases.of(config)
     todo = [name for name in fabric.anchors if name not in given]
-    steps = _Steps(phases, len(todo), len(data.train.labels))
+    steps = Steps(phases, len(todo), len(data.train.labels))
     for name, anchor in given.items():
         _adopt(supernet, anchor, name)
     for i, name in enumerate(todo if phases.anchor else ()):
         assert phases.anchor is not None
         alone = anchor_of(supernet, name)
         own = folder / "anchors" / name
-        if not _is_complete(own):
+        if not is_complete(own):
             result = train(
                 alone,
                 data,
@@ -130,7 +130,7 @@ def _joint(
     data: ImageData,
     config: TrainConfig,
     phases: Phases,
-    steps: _Steps,
+    steps: Steps,
     folder: Path,
     report: Callable[[TrainProgress], None],
     should_stop: Callable[[], bool],
@@ -148,7 +148,7 @@ def _joint(
     return replace(result, step=done + result.step, steps=steps.total)
 
 
-class _Steps:
+class Steps:
     """Steps per phase, and reports that count over all of them."""
 
     def __init__(self, phases: Phases, n_anchors: int, n_images: int) -> None:
@@ -197,5 +197,6 @@ def _adopt(supernet: Supernet, anchor: Supernet, name: str) -> None:
     assert not unknown, f"anchor {name} does not fit"
 
 
-def _is_complete(folder: Path) -> bool:
+def is_complete(folder: Path) -> bool:
+    """Whether a training that left its supernet here had come to its end."""
     return (folder / "supernet.json").exists() and not (folder / "training.json").exists()
