@@ -16,7 +16,6 @@ from predictors.transfer.sources import Scale, SourceFit, Standard
 from predictors.transfer.tables import FloatArray
 
 INTERCEPT_VARIANCE = 10.0
-MAIN_VARIANCE = 4.0
 LEVEL_FLOOR = 0.2  # no expected level lies below this share of the mean
 TINY = 1e-12
 
@@ -89,5 +88,8 @@ def kernel(
         mains = a.mains.T[:, :, None] * b.mains.T[:, None, :]
         blocks = np.stack([x @ y.T for x, y in zip(a.blocks, b.blocks, strict=True)])
         sums = variances[rows] @ blocks.reshape(len(blocks), n * m)
-        result[rows] = sums.reshape(-1, n, m) + MAIN_VARIANCE * mains[configurations.main[rows] - MEAN_SOURCE]
+        chosen = (
+            configurations.main_variance[rows, None, None] * mains[configurations.main[rows] - MEAN_SOURCE]
+        )
+        result[rows] = sums.reshape(-1, n, m) + chosen
     return result + INTERCEPT_VARIANCE

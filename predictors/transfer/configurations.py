@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 
 from predictors.transfer.tables import FloatArray
 
-COUNT = 400
+COUNT = 800
 MEAN_SOURCE = -1
 SINGLE_SHARE = 0.5  # of configurations that start from one source instead of their mean
+SCRATCH_SHARE = 0.1  # of configurations that start from no source: a device unlike any other
+MAIN_VARIANCE = 4.0
 # Bounds of log10 of amplitudes, in standard deviations of the sources over the archs.
 RESIDUAL = (-1.5, 0.5)
-PHYSICAL = (-1.5, 0.3)
+PHYSICAL = (-1.0, 0.5)
 PHYSICAL_SPREAD = (-1.0, 0.5)
-FINE = (-2.5, 0.0)
-NOISE = (-2.0, 0.0)
+FINE = (-2.0, -0.3)
+FINE_SPREAD = (-0.7, 0.3)
+NOISE = (-1.5, 0.3)
 PHYSICAL_SHARE, FINE_SHARE = 0.9, 0.7  # how often a block takes part
 
 
@@ -32,6 +35,7 @@ class Configurations:
 
     view: NDArray[np.int64]  # (c,)
     main: NDArray[np.int64]  # (c,), a source or MEAN_SOURCE
+    main_variance: FloatArray  # (c,), 0 for those that start from scratch
     amplitudes: FloatArray  # (c, 1 + blocks): the subspace of source residuals, then each block
     noise: FloatArray  # (c,)
 
@@ -40,7 +44,13 @@ class Configurations:
 
     def take(self, rows: NDArray[np.bool_]) -> Configurations:
         """Those of ``rows`` (c,)."""
-        return Configurations(self.view[rows], self.main[rows], self.amplitudes[rows], self.noise[rows])
+        return Configurations(
+            self.view[rows],
+            self.main[rows],
+            self.main_variance[rows],
+            self.amplitudes[rows],
+            self.noise[rows],
+        )
 
     def without(self, source: int) -> Configurations:
         """The same kernels for sources of which ``source`` was removed; what started from it starts
@@ -63,16 +73,19 @@ def draw(
     single = rng.random(count) < SINGLE_SHARE
     main = np.where(single, rng.integers(sources, size=count), MEAN_SOURCE)
     level = _powers(rng, PHYSICAL, count)
+    fine = _powers(rng, FINE, count)
     columns = [_powers(rng, RESIDUAL, count)]
     for name in names:
         if name in physical:
             amplitude = level * _powers(rng, PHYSICAL_SPREAD, count)
             columns.append(amplitude * (rng.random(count) < PHYSICAL_SHARE))
         else:
-            columns.append(_powers(rng, FINE, count) * (rng.random(count) < FINE_SHARE))
+            amplitude = fine * _powers(rng, FINE_SPREAD, count)
+            columns.append(amplitude * (rng.random(count) < FINE_SHARE))
     return Configurations(
         view=rng.integers(views, size=count),
         main=main,
+        main_variance=np.where(rng.random(count) < SCRATCH_SHARE, 0.0, MAIN_VARIANCE),
         amplitudes=np.column_stack(columns),
         noise=_powers(rng, NOISE, count),
     )

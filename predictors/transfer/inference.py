@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from predictors.transfer.basis import INTERCEPT_VARIANCE, MAIN_VARIANCE, Basis, Components, kernel
+from predictors.transfer.basis import INTERCEPT_VARIANCE, Basis, Components, kernel
 from predictors.transfer.configurations import MEAN_SOURCE, Configurations
 from predictors.transfer.posterior import Posterior, average
 from predictors.transfer.sources import Scale
@@ -29,7 +29,7 @@ class Inference:
     deviation: float
 
     def relative(self, views: Sequence[FloatArray]) -> FloatArray:
-        """f of genomes given by standardised features (n, d) in every view."""
+        """Values f of genomes given by standardised features (n, d) in every view."""
         return self.offset + sum(
             (features @ weights for features, weights in zip(views, self.weights, strict=True)),
             start=np.zeros(len(views[0])),
@@ -79,8 +79,8 @@ def _weights(
     pulls = shares[:, None] * posterior.alpha  # (c, n)
     mains = np.zeros(samples.mains.shape[1])
     for main in range(len(mains)):
-        pull = pulls[configurations.main - MEAN_SOURCE == main].sum(0)
-        mains[main] = MAIN_VARIANCE * (samples.mains[:, main] @ pull)
+        rows = configurations.main - MEAN_SOURCE == main
+        mains[main] = samples.mains[:, main] @ (configurations.main_variance[rows] @ pulls[rows])
     block_pulls = np.square(configurations.amplitudes).T @ pulls  # (blocks, n)
     blocks = [block.T @ pull for block, pull in zip(samples.blocks, block_pulls, strict=True)]
     return basis.weights(mains, blocks)
@@ -98,7 +98,7 @@ def _deviation(
     shares, few = posterior.shares[kept], configurations.take(kept)
     others = [basis.components(features) for features in reference]
     cross = kernel(few, others, samples)  # (c, m, n)
-    explained = np.einsum("cmi,cij,cmj->cm", cross, posterior.precision[kept], cross, optimize=True)
+    explained = ((cross @ posterior.precision[kept]) * cross).sum(2)
     variance = np.maximum(_own_variance(few, others) - explained, 0.0)
     means = np.einsum("cmi,ci->cm", cross, posterior.alpha[kept])
     total = shares @ (variance + np.square(means)) - np.square(shares @ means)
@@ -114,5 +114,5 @@ def _own_variance(configurations: Configurations, views: Sequence[Components]) -
         rows = configurations.view == view
         blocks = np.stack([np.square(block).sum(1) for block in part.blocks])
         mains = np.square(part.mains.T)[configurations.main[rows] - MEAN_SOURCE]
-        result[rows] = variances[rows] @ blocks + MAIN_VARIANCE * mains
+        result[rows] = variances[rows] @ blocks + configurations.main_variance[rows, None] * mains
     return result + INTERCEPT_VARIANCE

@@ -119,7 +119,8 @@ class FewShotModel:
         """Fit to positive values (n,) of genes (n, d), n >= 3; raises InvalidValueError otherwise."""
         if len(values) < MIN_SAMPLES or values.shape != (len(genes),):
             raise InvalidValueError(
-                f"a fit needs at least {MIN_SAMPLES} values, one per arch; got {values.shape} for {len(genes)}"
+                f"a fit needs at least {MIN_SAMPLES} values, one per arch; got {values.shape} "
+                f"for {len(genes)}"
             )
         if not (np.isfinite(values).all() and (values > 0).all()):
             raise InvalidValueError("values must be positive and finite")

@@ -9,7 +9,7 @@ import numpy as np
 from predictors.transfer.configurations import Configurations
 from predictors.transfer.tables import FloatArray
 
-PASSES = 3
+PASSES = 6
 OUTLIER = 2.0  # standard deviations of a leave-one-out error from which a sample is distrusted
 NEGLIGIBLE = 1e-4  # share below which a configuration is left out
 
@@ -49,7 +49,10 @@ def average(
         shares /= shares.sum()
         if left:
             z = np.sqrt(shares @ (np.square(alpha) / np.diagonal(precision, axis1=1, axis2=2)))
-            inflation = np.where(z > OUTLIER, np.square(z), 1.0)
+            inflated = np.where(z > OUTLIER, np.square(z), 1.0)
+            if np.array_equal(inflated, inflation):
+                break
+            inflation = inflated
     shares = np.where(shares > NEGLIGIBLE, shares, 0.0)
     return Posterior(shares / shares.sum(), alpha, precision)
 
@@ -60,4 +63,5 @@ def _solve(kernels: FloatArray, noise: FloatArray, y: FloatArray) -> tuple[Float
     factor = np.linalg.cholesky(covariance)
     precision = np.linalg.inv(covariance)
     determinant = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(1)
-    return -0.5 * np.einsum("i,cij,j->c", y, precision, y) - determinant, precision
+    evidence = -0.5 * np.einsum("i,cij,j->c", y, precision, y) - determinant
+    return np.asarray(evidence), np.asarray(precision, dtype=np.float64)

@@ -21,7 +21,7 @@ from predictors.transfer.tables import FloatArray
 
 SUBSET = 40  # values of a held-out source per evidence
 REPEATS = 2
-TEMPER = 0.3  # of a held-out source's evidence: another device's habits count less than its own
+TEMPER = 0.6  # of a held-out source's evidence: another device's habits count less than its own
 UNIFORM = 0.1  # share of the prior that no source informs
 CLIPPED = 0.97  # quantile above which values of a subset are outliers
 NORMAL_90 = 1.6448536269514722
@@ -74,7 +74,7 @@ def log_prior(
         share = np.exp(TEMPER * (evidence - evidence.max()))
         shares.append(share / share.sum())
     uniform = UNIFORM / len(configurations)
-    return np.log((1 - UNIFORM) * np.mean(shares, axis=0) + uniform)
+    return np.asarray(np.log((1 - UNIFORM) * np.mean(shares, axis=0) + uniform))
 
 
 def _evidence(one: HeldOut, configurations: Configurations, rng: np.random.Generator) -> FloatArray:

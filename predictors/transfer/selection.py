@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from predictors.transfer.basis import INTERCEPT_VARIANCE, MAIN_VARIANCE, Components
+from predictors.transfer.basis import INTERCEPT_VARIANCE, Components
 from predictors.transfer.configurations import MEAN_SOURCE, Configurations
 from predictors.transfer.tables import FloatArray
 
@@ -47,9 +47,11 @@ def _mean_kernel(
     for view, components in enumerate(views):
         rows = np.where(configurations.view == view, shares, 0.0)
         mains = np.bincount(
-            configurations.main - MEAN_SOURCE, weights=rows, minlength=components.mains.shape[1]
+            configurations.main - MEAN_SOURCE,
+            weights=rows * configurations.main_variance,
+            minlength=components.mains.shape[1],
         )
-        result += MAIN_VARIANCE * (components.mains * mains) @ components.mains.T
+        result += (components.mains * mains) @ components.mains.T
         for block, variance in zip(
             components.blocks, rows @ np.square(configurations.amplitudes), strict=True
         ):

@@ -121,7 +121,7 @@ def combinations(sizes: Sequence[int]) -> IntArray:
 
 def one_hot(codes: IntArray, size: int) -> FloatArray:
     """Rows of the identity, shape (n, size)."""
-    return (codes[:, None] == np.arange(size)).astype(np.float64)
+    return np.asarray(codes[:, None] == np.arange(size), dtype=np.float64)
 
 
 def _codes(genes: IntArray, columns: Sequence[int], sizes: Sequence[int]) -> IntArray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from predictors.transfer.tables import FloatArray
 
 PHYSICAL = ("calls", "multiply_adds", "elements", "weights")
@@ -45,4 +47,4 @@ def unit_columns(table: FloatArray) -> FloatArray:
     """The table (…, columns) with the largest entry of each column 1."""
     top = abs(table).reshape(-1, table.shape[-1]).max(0)
     top[top == 0] = 1.0
-    return table / top
+    return np.asarray(table / top)
