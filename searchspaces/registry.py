@@ -7,7 +7,8 @@ image resolutions A and B as the options (``hybrid-tiny-r8-12``). ``nats-size`` 
 ``nasbench201-cC-nN`` has C channels and N cells a stage instead of the published 16 and 5.
 ``stitched-P`` and ``stitched2-P`` are the routes through the anchors of preset P (``tiny``,
 ``cifar``: one of each family; ``pooltiny``, ``poolcifar``: small ones to be distilled),
-``anchor-P-NAME`` one of them alone; they take ``-rA-B`` too.
+``anchor-P-NAME`` one of them alone; they take ``-rA-B`` too. ``NAME-mM`` is any of these on M copies of the
+weights, ``NAME-mM-by-CHOICE`` with the copies dealt to that choice's options.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from searchspaces import anchors
 from searchspaces.cells import nasbench201_space, nats_size_space
 from searchspaces.errors import UnknownSpaceError
 from searchspaces.hybrid import HybridConfig, Stage, hybrid_space
+from searchspaces.mixture import mixture_space
 from searchspaces.routes import Rule
 from searchspaces.space import SearchSpace
 from searchspaces.stitched import StitchedConfig, anchor_space, stitched_space
@@ -71,6 +73,7 @@ _CELLS = re.compile(
     r"(?:nats-size(?:-d(?P<divisor>2|4|8))?|nasbench201(?:-c(?P<width>4|8|16|32))?(?:-n(?P<cells>[1-9]))?)"
     r"(?:-r(?P<resolution>8|[1-9][0-9]{1,2}))?"
 )
+_MIXTURE = re.compile(r"(?P<base>.+)-m(?P<copies>[1-9])(?:-by-(?P<by>.+))?")
 
 
 @lru_cache(maxsize=64)
@@ -79,6 +82,10 @@ def get_space(name: str) -> SearchSpace:
 
     Raises UnknownSpaceError, which lists what there is.
     """
+    mixture = _MIXTURE.fullmatch(name)
+    if mixture is not None:
+        base = get_space(mixture["base"])
+        return mixture_space(base, int(mixture["copies"]), by=mixture["by"], name=name)
     cells = _CELLS.fullmatch(name)
     if cells is not None:
         return _cell_space(name, cells)
