@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -22,7 +23,7 @@ class History:
         self.objectives = tuple(objectives)
         self.constraints = tuple(constraints)
         self.n_told = 0
-        self.complete: list[Evaluation] = []  # those without error
+        self.complete: list[Evaluation] = []  # those without error, their values finite
         self._archs: set[Arch] = set()
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
@@ -32,7 +33,13 @@ class History:
                 raise InvalidArchError(f"told an arch of {evaluation.arch.space}; expected {self.space.id}")
         self.n_told += len(evaluations)
         self._archs.update(evaluation.arch for evaluation in evaluations)
-        self.complete.extend(evaluation for evaluation in evaluations if evaluation.error is None)
+        self.complete.extend(evaluation for evaluation in evaluations if self.usable(evaluation))
+
+    def usable(self, evaluation: Evaluation) -> bool:
+        """Without error, and no value of an objective or constraint is NaN or infinite."""
+        metrics = [o.metric for o in self.objectives] + [c.metric for c in self.constraints]
+        values = [evaluation.values[metric] for metric in metrics if metric in evaluation.values]
+        return evaluation.error is None and all(map(math.isfinite, values))
 
     def taken(self, pending: Collection[Arch]) -> set[Arch]:
         """The archs that must not be asked: told or pending."""

@@ -22,6 +22,7 @@ import numpy as np
 from nas.errors import MissingExtraError
 from nas.pareto import FloatArray
 from nas.search.history import History, in_order
+from nas.search.knowledge import NOTHING, Knowledge
 from nas.search.scalarize import chebyshev, weight_vectors
 from nas.search.unseen import unseen_archs, unseen_variant
 from nas.types import Constraint, Evaluation, Objective
@@ -92,6 +93,7 @@ def tpe(
     objectives: Sequence[Objective],
     *,
     constraints: Sequence[Constraint] = (),
+    known: Knowledge = NOTHING,  # noqa: ARG001 - learns from its own study only
     seed: int,
 ) -> NNISearcher:
     """NNI's tree-structured Parzen estimator. Raises MissingExtraError when nni is not installed."""
@@ -104,6 +106,7 @@ def evolution(
     objectives: Sequence[Objective],
     *,
     constraints: Sequence[Constraint] = (),
+    known: Knowledge = NOTHING,  # noqa: ARG001 - learns from its own study only
     seed: int,
 ) -> NNISearcher:
     """NNI's naive evolution (Real et al. 2017). Raises MissingExtraError when nni is not installed."""

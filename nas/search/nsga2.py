@@ -15,6 +15,7 @@ import numpy as np
 
 from nas.pareto import FloatArray, IntArray, crowding_distance, pareto_rank
 from nas.search.history import History
+from nas.search.knowledge import NOTHING, Knowledge
 from nas.search.unseen import unseen_archs, unseen_variant
 from nas.types import Constraint, Evaluation, Objective
 from searchspaces.space import Arch, SearchSpace
@@ -33,6 +34,7 @@ class NSGA2Searcher:
         objectives: Sequence[Objective],
         *,
         constraints: Sequence[Constraint] = (),
+        known: Knowledge = NOTHING,  # noqa: ARG002 - learns from its own study only
         seed: int,
         population: int = POPULATION,
     ) -> None:

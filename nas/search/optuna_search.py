@@ -1,4 +1,4 @@
-"""Bayesian search through Optuna: "tpe" (multi-objective TPE) and "gp" (Gaussian processes, qLogEHVI).
+"""Search through Optuna: "tpe" (multi-objective TPE), "gp" (Gaussian processes, qLogEHVI), "nsga3".
 
 Optuna's own study lives for one ``ask`` only. It is filled with what was told, as finished
 trials, and with what is pending, as running trials, which both samplers account for; the
@@ -25,11 +25,12 @@ from typing import TypeAlias
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-from optuna.samplers import BaseSampler, GPSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from nas.pareto import cost_matrix
 from nas.search.history import History, in_order
+from nas.search.knowledge import NOTHING, Knowledge
 from nas.search.unseen import unseen_archs, unseen_variant
 from nas.types import Constraint, Evaluation, Objective
 from searchspaces.space import Arch, Choice, SearchSpace
@@ -37,6 +38,7 @@ from searchspaces.space import Arch, Choice, SearchSpace
 STARTUP_TRIALS = 20
 EI_CANDIDATES = 48  # twice Optuna's default: with sixty choices, 24 draws miss good combinations
 REDRAWS = 4
+GENERATION = 20  # of NSGA-III; Optuna's default of 50 leaves few generations to a budget of hundreds
 
 SamplerFactory: TypeAlias = Callable[[int], BaseSampler]
 
@@ -53,11 +55,14 @@ class OptunaSearcher:
         seed: int,
         make_sampler: SamplerFactory,
         conditional: bool,
+        attributes: Callable[[int], dict[str, int]] = lambda _: {},
     ) -> None:
+        """``attributes``: what the sampler would have noted on the i-th trial told."""
         self._history = History(space, objectives, constraints)
         self._seed = seed
         self._make_sampler = make_sampler
         self._conditional = conditional
+        self._attributes = attributes
         self._distributions = [_distribution(choice) for choice in space.choices]
         self._trials: list[FrozenTrial] = []
 
@@ -80,7 +85,8 @@ class OptunaSearcher:
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """See Searcher."""
         self._history.tell(evaluations)
-        self._trials.extend(self._trial(evaluation) for evaluation in evaluations)
+        for evaluation in evaluations:
+            self._trials.append(self._trial(evaluation))
 
     def _study(self, seed: int, pending: Collection[Arch]) -> optuna.Study:
         study = optuna.create_study(
@@ -122,13 +128,14 @@ class OptunaSearcher:
 
     def _trial(self, evaluation: Evaluation) -> FrozenTrial:
         params, distributions = self._parameters(evaluation.arch)
-        if evaluation.error is not None:
+        if not self._history.usable(evaluation):
             return create_trial(state=TrialState.FAIL, params=params, distributions=distributions)
         return create_trial(
             params=params,
             distributions=distributions,
             values=cost_matrix([evaluation], self._history.objectives)[0].tolist(),
             constraints=_excesses(evaluation, self._history.constraints),
+            system_attrs=self._attributes(len(self._trials)),
         )
 
     def _parameters(self, arch: Arch) -> tuple[dict[str, int], dict[str, BaseDistribution]]:
@@ -148,6 +155,7 @@ def tpe(
     objectives: Sequence[Objective],
     *,
     constraints: Sequence[Constraint] = (),
+    known: Knowledge = NOTHING,  # noqa: ARG001 - learns from its own study only
     seed: int,
 ) -> OptunaSearcher:
     """Multi-objective tree-structured Parzen estimator over the conditional space."""
@@ -170,6 +178,7 @@ def gp(
     objectives: Sequence[Objective],
     *,
     constraints: Sequence[Constraint] = (),
+    known: Knowledge = NOTHING,  # noqa: ARG001 - learns from its own study only
     seed: int,
 ) -> OptunaSearcher:
     """Gaussian processes with batch log expected hypervolume improvement (Daulton et al. 2020)."""
@@ -179,6 +188,33 @@ def gp(
 
     return OptunaSearcher(
         space, objectives, constraints=constraints, seed=seed, make_sampler=make_sampler, conditional=False
+    )
+
+
+def nsga3(
+    space: SearchSpace,
+    objectives: Sequence[Objective],
+    *,
+    constraints: Sequence[Constraint] = (),
+    known: Knowledge = NOTHING,  # noqa: ARG001 - learns from its own study only
+    seed: int,
+) -> OptunaSearcher:
+    """NSGA-III (Deb & Jain 2014); trials belong to generations in the order told."""
+
+    def make_sampler(sampler_seed: int) -> BaseSampler:
+        return NSGAIIISampler(seed=sampler_seed, population_size=GENERATION)
+
+    def attributes(number: int) -> dict[str, int]:
+        return {f"{NSGAIIISampler.__name__}:generation": number // GENERATION}
+
+    return OptunaSearcher(
+        space,
+        objectives,
+        constraints=constraints,
+        seed=seed,
+        make_sampler=make_sampler,
+        conditional=False,
+        attributes=attributes,
     )
 
 

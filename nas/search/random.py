@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from nas.search.history import History
+from nas.search.knowledge import NOTHING, Knowledge
 from nas.search.unseen import unseen_archs
 from nas.types import Constraint, Evaluation, Objective
 from searchspaces.space import Arch, SearchSpace
@@ -19,6 +20,7 @@ class RandomSearcher:
         objectives: Sequence[Objective],
         *,
         constraints: Sequence[Constraint] = (),
+        known: Knowledge = NOTHING,  # noqa: ARG002 - learns from its own study only
         seed: int,
     ) -> None:
         self._history = History(space, objectives, constraints)

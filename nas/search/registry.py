@@ -10,8 +10,14 @@ from nas.errors import UnknownSearcherError
 from nas.search.searcher import SearcherFactory
 
 SEARCHERS = {
+    "guided": "nas.search.guided.searcher:GuidedSearcher",
     "random": "nas.search.random:RandomSearcher",
+    "stratified": "nas.search.baselines.stratified:StratifiedSearcher",
+    "local": "nas.search.baselines.local_search:LocalSearcher",
     "nsga2": "nas.search.nsga2:NSGA2Searcher",
+    "nsga3": "nas.search.optuna_search:nsga3",
+    "ageing": "nas.search.baselines.ageing:AgeingSearcher",
+    "linas": "nas.search.baselines.linas:LinasSearcher",
     "tpe": "nas.search.optuna_search:tpe",
     "gp": "nas.search.optuna_search:gp",
     "nni-tpe": "nas.search.nni_search:tpe",

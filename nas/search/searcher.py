@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from nas.search.knowledge import NOTHING, Knowledge
 from nas.types import Constraint, Evaluation, Objective
 from searchspaces.space import Arch, SearchSpace
 
@@ -35,7 +36,8 @@ class SearcherFactory(Protocol):
         objectives: Sequence[Objective],
         *,
         constraints: Sequence[Constraint] = (),
+        known: Knowledge = NOTHING,
         seed: int,
     ) -> Searcher:
-        """A searcher with an empty history."""
+        """A searcher with an empty history; it may use what is ``known``, and need not."""
         ...

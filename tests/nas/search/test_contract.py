@@ -18,6 +18,31 @@ class TestRandom(SearcherContract):
     steers: ClassVar[bool] = False
 
 
+class TestGuided(SearcherContract):
+    path: ClassVar[str] = "nas.search.guided.searcher:GuidedSearcher"
+
+
+class TestStratified(SearcherContract):
+    path: ClassVar[str] = "nas.search.baselines.stratified:StratifiedSearcher"
+    steers: ClassVar[bool] = False
+
+
+class TestLocal(SearcherContract):
+    path: ClassVar[str] = "nas.search.baselines.local_search:LocalSearcher"
+
+
+class TestAgeing(SearcherContract):
+    path: ClassVar[str] = "nas.search.baselines.ageing:AgeingSearcher"
+
+
+class TestLinas(SearcherContract):
+    path: ClassVar[str] = "nas.search.baselines.linas:LinasSearcher"
+
+
+class TestNSGA3(SearcherContract):
+    path: ClassVar[str] = "nas.search.optuna_search:nsga3"
+
+
 class TestNSGA2(SearcherContract):
     path: ClassVar[str] = "nas.search.nsga2:NSGA2Searcher"
 
@@ -91,7 +116,8 @@ def test_random_search_is_not_steered_by_constraints() -> None:
 
 
 def test_every_registered_searcher_has_a_contract_class() -> None:
-    tested = {cls.path for cls in (TestRandom, TestNSGA2, TestTPE, TestGP, TestNNITPE, TestNNIEvolution)}
+    classes = [value for value in globals().values() if isinstance(value, type)]
+    tested = {cls.path for cls in classes if issubclass(cls, SearcherContract) and hasattr(cls, "path")}
     assert tested == set(SEARCHERS.values())
 
 

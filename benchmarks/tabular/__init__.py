@@ -1,0 +1,1 @@
+"""Searchers on recorded tables."""

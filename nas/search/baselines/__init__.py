@@ -1,0 +1,1 @@
+"""Searchers that guided is compared with: each simple, each strong somewhere."""

@@ -1,0 +1,1 @@
+"""The guided searcher: surrogates over structural features, expected hypervolume improvement."""
