@@ -1,7 +1,8 @@
 """Structure of cell-shaped spaces: a directed acyclic graph with an operator on every edge.
 
-An edge is live if its operator is not "none" and it lies on a path from the input to the output;
-the others change nothing and are left out of every feature. Two cells with the same live paths
+An edge is live if its operator is not "none" and it lies on a path from the input to the output.
+The others change nothing in what is computed, and features of accuracy leave them out; a device
+may run them all the same, so two views keep them for latency. Two cells with the same live paths
 compute the same kind of function, wherever its edges lie in the genome: hence features of paths
 (path encodings: White et al. 2021, BANANAS, arXiv 1910.11858; here operators are counted per
 path, not ordered).
@@ -42,7 +43,7 @@ def is_cell(choices: tuple[Choice, ...]) -> bool:
 
 
 class CellStructure:
-    """Features of live edges and live paths. Views: "counts", "edges" and "paths"."""
+    """Features of live edges and live paths. Views: "counts", "edges", "paths" and, dead edges included, "operators" and "genes"."""
 
     def __init__(self, choices: tuple[Choice, ...]) -> None:
         self._edges = [edge for edge in (_edge(choice.name) for choice in choices) if edge is not None]
@@ -55,7 +56,8 @@ class CellStructure:
     def features(self, genes: IntArray, active: BoolArray) -> Mapping[str, FloatArray]:  # noqa: ARG002
         """See Structure. All operators of an edge are alternatives, so every choice is active."""
         live = self._live(genes)
-        edges = np.stack([live & (genes == operator) for operator in self._operators], axis=2)
+        hot = np.stack([genes == operator for operator in self._operators], axis=2)
+        edges = hot & live[:, :, None]
         on = np.stack([live[:, path].all(axis=1) for path in self._paths], axis=1)
         work = [
             on * np.stack([(genes[:, path] == operator).sum(axis=1) for path in self._paths], axis=1)
@@ -65,6 +67,8 @@ class CellStructure:
             "counts": np.hstack([edges.sum(axis=1), _statistics(on, work)]).astype(np.float64),
             "edges": edges.reshape(len(genes), -1).astype(np.float64),
             "paths": self._histogram(on, work),
+            "operators": hot.sum(axis=1).astype(np.float64),
+            "genes": hot.reshape(len(genes), -1).astype(np.float64),
         }
 
     def connected(self, genes: IntArray, active: BoolArray) -> BoolArray:  # noqa: ARG002
