@@ -35,6 +35,8 @@ MODES = {
     "tree-4": TrainConfig(mode="tree", subnets=4),
     "tree-8": TrainConfig(mode="tree", subnets=8),
     "tree-16x2": TrainConfig(mode="tree", subnets=16, trees=2),
+    "sandwich-tree-10": TrainConfig(mode="sandwich_tree", subnets=10),
+    "sandwich-tree-16": TrainConfig(mode="sandwich_tree", subnets=16),
     "tree-32x4": TrainConfig(mode="tree", subnets=32, trees=4),
 }
 WARMUP = 2
@@ -63,7 +65,7 @@ def main() -> None:
         {"mode": name, "images_per_cpu_s": rate, "ratio": rate / rates[BASE]} for name, rate in rates.items()
     ]
     for row in rows:
-        print(f"{row['mode']:12} {row['images_per_cpu_s']:8.0f} subnet-images/CPU s   x {row['ratio']:.2f}")
+        print(f"{row['mode']:16} {row['images_per_cpu_s']:8.0f} subnet-images/CPU s   x {row['ratio']:.2f}")
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1))
 

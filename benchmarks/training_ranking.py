@@ -39,6 +39,7 @@ MODES = {
     "sandwich-4": TrainConfig(mode="sandwich", subnets=4),
     "multi-4": TrainConfig(mode="multi", subnets=4),
     "tree-8": TREE,
+    "sandwich-tree-16": TrainConfig(mode="sandwich_tree", subnets=16),
     "tree-8-largest": replace(TREE, distill="largest"),
     "tree-16x2": replace(TREE, subnets=16, trees=2),
     "tree-8-cost": replace(TREE, sampler="cost_balanced"),

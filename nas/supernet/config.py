@@ -27,7 +27,7 @@ RANGES = (
     ("seed", 0, 2**31 - 1),
 )
 OPTIONS = (
-    ("mode", ("sandwich", "multi", "tree", "blockwise")),
+    ("mode", ("sandwich", "multi", "tree", "sandwich_tree", "blockwise")),
     ("sampler", ("uniform", "cost_balanced", "least_trained")),
     ("distill", ("auto", "none", "largest", "best")),
     ("stitch_init", ("identity", "least_squares")),
@@ -48,6 +48,8 @@ class TrainConfig:
     - "multi": ``subnets`` random ones, each on its share of the batch (ViT-ResNAS);
     - "tree": ``trees`` shares of the batch, each seen by ``subnets / trees`` subnets that begin
       alike and branch at random depths, so that what they share is computed once;
+    - "sandwich_tree": the largest, the smallest and one tree of ``subnets - 2``, all on the whole
+      batch and on labels;
     - "blockwise": stage by stage without labels (BossNAS, arXiv 2103.12424), then the head alone
       with labels during the last ``probe_fraction`` of the steps.
 
@@ -60,7 +62,7 @@ class TrainConfig:
 
     epochs: int = 30
     batch_size: int = 128
-    mode: Literal["sandwich", "multi", "tree", "blockwise"] = "multi"
+    mode: Literal["sandwich", "multi", "tree", "sandwich_tree", "blockwise"] = "multi"
     subnets: int = 4
     trees: int = 1
     sampler: Literal["uniform", "cost_balanced", "least_trained"] = "uniform"
@@ -93,18 +95,20 @@ class TrainConfig:
         self._check_combinations()
 
     def _check_combinations(self) -> None:
-        if self.mode == "sandwich" and self.subnets < 3:
-            raise ConfigError(f"subnets must lie in 3..64 in sandwich mode; got {self.subnets}")
+        if self.mode in ("sandwich", "sandwich_tree") and self.subnets < 3:
+            raise ConfigError(f"subnets must lie in 3..64 in mode {self.mode!r}; got {self.subnets}")
         if self.mode == "multi" and self.subnets > self.batch_size:
             raise ConfigError(f"subnets must not exceed batch_size {self.batch_size}; got {self.subnets}")
         if self.mode == "tree" and self.subnets % self.trees:
             raise ConfigError(f"trees must divide subnets {self.subnets}; got {self.trees}")
         if self.mode == "tree" and self.trees > self.batch_size:
             raise ConfigError(f"trees must not exceed batch_size {self.batch_size}; got {self.trees}")
-        if self.distill == "largest" and self.mode not in ("sandwich", "tree"):
+        if self.trees > 1 and self.mode != "tree":
+            raise ConfigError(f"trees must be 1 in mode {self.mode!r}; got {self.trees}")
+        if self.distill == "largest" and self.mode not in ("sandwich", "tree", "sandwich_tree"):
             raise ConfigError(
-                f"distill 'largest' needs several subnets on the same images, so mode 'sandwich' or "
-                f"'tree'; got mode {self.mode!r}"
+                f"distill 'largest' needs several subnets on the same images, so mode 'sandwich', "
+                f"'tree' or 'sandwich_tree'; got mode {self.mode!r}"
             )
         if self.mode == "blockwise" and self.distill == "best":
             raise ConfigError("distill must be 'auto' or 'none' in mode 'blockwise'; got 'best'")

@@ -26,8 +26,8 @@ def draw_groups(
     """The archs of one step; each group sees its own share of the batch.
 
     Sandwich mode has one group, largest and smallest first; multi mode as many groups as subnets;
-    tree mode ``trees`` groups. With ``anchors_only`` a path stays within one anchor; the anchors
-    take turns, from a random one on.
+    tree mode ``trees`` groups; sandwich_tree mode one, largest and smallest first. With
+    ``anchors_only`` a path stays within one anchor; the anchors take turns, from a random one on.
     """
     anchors: Sequence[str] = space.fabric.anchors if anchors_only else ()
     first = int(rng.integers(len(anchors))) if anchors else 0
@@ -45,7 +45,9 @@ def draw_groups(
                 [resized(space, largest, largest=True), resized(space, smallest, largest=False), *others]
             ]
         case "tree":
-            drawn = [_tree(space, config, rng, genes, turn) for turn in range(config.trees)]
+            n = config.subnets // config.trees
+            large = config.distill == "largest"
+            drawn = [_tree(space, rng, genes, n, turn=i, large=large) for i in range(config.trees)]
         case _:
             drawn = [[genes(i)] for i in range(config.subnets)]
     return [[space.arch(raw) for raw in group] for group in drawn]
@@ -55,19 +57,29 @@ class _Genes(Protocol):
     def __call__(self, turn: int, prefix: Sequence[int] = ()) -> list[int]: ...
 
 
+def _extremes(space: SearchSpace, genes: _Genes) -> list[list[int]]:
+    """Raw genes of a largest and a smallest subnet, whose operators are random."""
+    return [resized(space, genes(0), largest=True), resized(space, genes(1), largest=False)]
+
+
 def _tree(
-    space: SearchSpace, config: TrainConfig, rng: np.random.Generator, genes: _Genes, turn: int
+    space: SearchSpace,
+    rng: np.random.Generator,
+    genes: _Genes,
+    n_leaves: int,
+    *,
+    turn: int,
+    large: bool = False,
 ) -> list[list[int]]:
     """Raw genes of one tree: each leaf after the first leaves the path of a random earlier one.
 
     It branches at one of that path's active choices, later ones being likelier, because what
-    comes before is computed once for both. The order of choices is that of the chain.
+    comes before is computed once for both. The order of choices is that of the chain. With
+    ``large`` the first leaf is a largest subnet.
     """
     root = genes(turn)
-    if config.distill == "largest":
-        root = resized(space, root, largest=True)
-    leaves = [root]
-    for _ in range(config.subnets // config.trees - 1):
+    leaves = [resized(space, root, largest=True) if large else root]
+    for _ in range(n_leaves - 1):
         path = leaves[int(rng.integers(len(leaves)))]
         active = [i for i, on in enumerate(space.active(path)) if on]
         branch = active[int(len(active) * rng.random() ** (1 / LATE))]

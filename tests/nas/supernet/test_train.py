@@ -68,9 +68,17 @@ def final_weights(folder, data, config, stops=()):
         replace(QUICK, mode="sandwich", subnets=3, drop_path=0.2),
         replace(QUICK, mode="tree", trees=2, sampler="least_trained", distill="best", drop_path=0.2),
         replace(QUICK, mode="multi", sampler="cost_balanced", distill="best"),
+        replace(QUICK, mode="sandwich_tree"),
         replace(QUICK, mode="blockwise", subnets=2, epochs=2),
     ],
-    ids=["multi", "sandwich", "tree-least_trained-best", "multi-cost_balanced-best", "blockwise"],
+    ids=[
+        "multi",
+        "sandwich",
+        "tree-least_trained-best",
+        "multi-cost_balanced-best",
+        "sandwich_tree",
+        "blockwise",
+    ],
 )
 def test_interrupted_training_ends_with_the_same_bits(data, tmp_path, config):
     whole = final_weights(tmp_path / "whole", data, config)
@@ -110,6 +118,7 @@ def test_state_of_other_data_is_refused(data, tmp_path):
         ({"mode": "sandwich", "subnets": 2}, "subnets must lie in 3"),
         ({"batch_size": 2, "subnets": 4}, "subnets must not exceed batch_size 2"),
         ({"mode": "tree", "subnets": 8, "trees": 3}, "trees must divide subnets 8; got 3"),
+        ({"mode": "sandwich_tree", "subnets": 8, "trees": 2}, "trees must be 1 in mode 'sandwich_tree'"),
         ({"sampler": "greedy"}, "sampler must be one of"),
         ({"drop_path": 1.0}, "drop_path must lie in"),
     ],
@@ -220,6 +229,12 @@ class TestSampling:
         assert blocks[0] == 9
         assert blocks[1] == 4
         assert len(archs) == 4
+
+    def test_sandwich_tree_starts_with_the_extremes_and_shares_the_rest(self):
+        archs = drawn(TrainConfig(mode="sandwich_tree", subnets=8), np.random.default_rng(0))
+        subnets = [SPACE.decode(arch) for arch in archs]
+        assert [len(subnet.blocks) for subnet in subnets[:2]] == [9, 4]
+        assert len({subnet.layers[0] for subnet in subnets[2:]}) < len(subnets) - 2
 
     def test_anchors_take_turns(self):
         config = TrainConfig(mode="multi", subnets=3)
