@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import numpy as np
 
@@ -40,16 +40,19 @@ def draw_groups(
 
     match config.mode:
         case "sandwich":
-            largest, smallest, *others = (genes(i) for i in range(config.subnets))
-            drawn = [
-                [resized(space, largest, largest=True), resized(space, smallest, largest=False), *others]
-            ]
+            drawn = [_extremes(space, genes) + [genes(i) for i in range(2, config.subnets)]]
+        case "sandwich_tree":
+            drawn = [_extremes(space, genes) + _tree(space, rng, genes, config.subnets - 2, turn=2)]
         case "tree":
             n = config.subnets // config.trees
             large = config.distill == "largest"
             drawn = [_tree(space, rng, genes, n, turn=i, large=large) for i in range(config.trees)]
-        case _:
+        case "multi":
             drawn = [[genes(i)] for i in range(config.subnets)]
+        case "blockwise":
+            raise ValueError("blockwise mode draws paths through one stage, not whole subnets")
+        case other:
+            assert_never(other)
     return [[space.arch(raw) for raw in group] for group in drawn]
 
 
