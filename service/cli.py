@@ -17,6 +17,7 @@ for command in (
     serve.serve,
     serve.worker,
     jobs.train,
+    jobs.distill_anchors,
     jobs.profile,
     jobs.search,
     results.front,

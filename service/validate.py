@@ -32,6 +32,7 @@ from service.schemas.fidelity import FidelityJob
 from service.schemas.jobs import ConstraintSpec, ExtractJob, ProfileJob, SearchJob, SubnetGenes, TrainJob
 from service.settings import Settings
 from service.stores import Stores
+from service.validate_networks import check_networks
 
 _Config = create_model(  # the fields of TrainConfig without coercion; their ranges are its own business
     "_Config",
@@ -89,6 +90,7 @@ def _train(job: TrainJob, stores: Stores, settings: Settings) -> Iterator[FieldE
             get_space(job.space)
         except UnknownSpaceError as error:
             yield FieldError("#/space", str(error))
+    yield from check_networks(job, stores)
     yield from _config(job)
 
 

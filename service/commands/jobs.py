@@ -37,20 +37,55 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Training setting; repeatable.")
     ] = None,
+    anchor: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ANCHOR=SUPERNET", help="Stitched spaces: a trained anchor; repeatable."),
+    ] = None,
     seed: Seed = 0,
     wait: Wait = True,
     as_json: AsJson = False,
     server: Server = SERVER,
 ) -> None:
     """Train a supernet on images."""
-    config = dict(parse_setting(text) for text in set_ or ())
+    anchors = {}
+    for text in anchor or ():
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"must be ANCHOR=SUPERNET; got {text!r}", param_hint="--anchor")
+        anchors[key] = value
     name = supernet or data.partition(":")[0]
+    body = {"supernet": name, "space": space, "anchors": anchors, "seed": seed}
+    _train(body, data, set_, wait=wait, as_json=as_json, server=server)
+
+
+def distill_anchors(
+    teacher: Annotated[str, typer.Argument(help="Supernet whose largest subnet teaches.")],
+    data: Annotated[str, typer.Option(help="Images: digits, cifar10:PATH, imagefolder:PATH …")],
+    supernet: Annotated[str, typer.Option(help="Name of the stitched supernet.")],
+    space: Annotated[str, typer.Option(help="A stitched space.")] = "stitched2-poolcifar",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Training setting; repeatable.")
+    ] = None,
+    seed: Seed = 0,
+    wait: Wait = True,
+    as_json: AsJson = False,
+    server: Server = SERVER,
+) -> None:
+    """Distil several small anchors from a trained network and stitch them."""
+    body = {"supernet": supernet, "space": space, "teacher": teacher, "seed": seed}
+    _train(body, data, set_, wait=wait, as_json=as_json, server=server)
+
+
+def _train(
+    body: dict[str, Any], data: str, settings: list[str] | None, *, wait: bool, as_json: bool, server: str
+) -> None:
+    """Submit a train job and show its metrics."""
+    config = dict(parse_setting(text) for text in settings or ())
     with problems_to_exit(), connect(server) as client:
-        body = {"supernet": name, "data": absolute_source(data), "space": space, "config": config}
-        job = run_job(client, "train", as_json=as_json, wait=wait, seed=seed, **body)
+        body = {**body, "data": absolute_source(data), "config": config}
+        job = run_job(client, "train", as_json=as_json, wait=wait, **body)
         if not as_json and wait:
-            metrics = job["result"]["metrics"]
-            print_table(("metric", name), sorted(metrics.items()))
+            print_table(("metric", body["supernet"]), sorted(job["result"]["metrics"].items()))
 
 
 def profile(

@@ -13,6 +13,7 @@ import torch
 from db.records import Job, SupernetRecord
 from nas.data.load import ImageData
 from nas.evaluate.accuracy import calibration_images, top1
+from nas.stitching.pool import distill_anchors
 from nas.stitching.train import DEFAULTS, is_stitched, train_stitched
 from nas.supernet.checkpoint import load_supernet, save_supernet
 from nas.supernet.config import TrainConfig
@@ -24,7 +25,7 @@ from searchspaces.registry import LARGE_IMAGE, RESOLUTIONS, get_space
 from searchspaces.space import SearchSpace
 from service.errors import JobStoppedError
 from service.jobs.context import JobContext
-from service.jobs.inputs import open_data
+from service.jobs.inputs import open_data, open_supernet
 
 CIFAR_SIZE = 32  # pixels
 
@@ -70,15 +71,22 @@ def _trained(
     config = TrainConfig(**{**defaults, **job.payload["config"]}, seed=job.payload["seed"])
     torch.manual_seed(config.seed)
     supernet = Supernet(space, n_classes=data.n_classes, in_channels=data.in_channels, mean=mean, std=std)
-    trainer = train_stitched if is_stitched(space) else train
-    result = trainer(
-        supernet,
-        data,
-        config,
-        folder=folder,
-        report=lambda progress: _report(context, progress),
-        should_stop=context.should_stop,
-    )
+    common: dict[str, Any] = {
+        "folder": folder,
+        "report": lambda progress: _report(context, progress),
+        "should_stop": context.should_stop,
+    }
+    if not is_stitched(space):
+        result = train(supernet, data, config, **common)
+    elif job.payload.get("teacher"):
+        teacher = open_supernet(job.payload["teacher"], context).supernet
+        result = distill_anchors(teacher, supernet, data, config, **common)
+    else:
+        given = {
+            anchor: Path(context.stores.supernets.get(name).folder)
+            for anchor, name in job.payload.get("anchors", {}).items()
+        }
+        result = train_stitched(supernet, data, config, anchors=given, **common)
     if not result.completed:
         raise JobStoppedError(f"stopped at step {result.step} of {result.steps}")
     return supernet.cpu().eval(), {"images_per_s": result.images_per_s}

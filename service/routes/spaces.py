@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from nas.search.registry import SEARCHERS
-from searchspaces.registry import PRESETS, RECORDED, get_space
+from searchspaces.registry import SPACES, get_space
 from searchspaces.space import Choice, SearchSpace
 from service.schemas.results import ChoiceAnswer, SearcherList, SpaceAnswer, SpaceList, SpaceSummary
 
@@ -17,7 +17,7 @@ router = APIRouter(tags=["spaces"])
 @router.get("/spaces", operation_id="listSpaces", summary="List search spaces")
 def list_spaces() -> SpaceList:
     """The built-in spaces; ``NAME-rA-B`` names one with other image resolutions."""
-    return SpaceList(items=[_summary(get_space(name)) for name in (*PRESETS, *RECORDED)])
+    return SpaceList(items=[_summary(get_space(name)) for name in SPACES])
 
 
 @router.get("/spaces/{name}", operation_id="getSpace", summary="Get a search space")

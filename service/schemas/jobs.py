@@ -31,6 +31,15 @@ class TrainJob(Wire):
         default=None, description="Search space; null picks one by image size"
     )
     config: dict[str, Scalar] = Field(default_factory=dict, max_length=50)
+    anchors: dict[Name, Name] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="In a stitched space: anchor to the trained supernet that is taken for it as it is",
+    )
+    teacher: Name | None = Field(
+        default=None,
+        description="In a stitched space: supernet whose largest subnet the anchors are distilled from",
+    )
     seed: Seed = 0
 
 

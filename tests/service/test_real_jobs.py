@@ -81,3 +81,25 @@ def test_from_images_to_a_verified_model(real: Live, tmp_path: Path) -> None:
         client.download_all(job["id"], tmp_path / "model")
     assert verify(tmp_path / "model", latency=False).passed
     assert os.listdir(tmp_path) == ["model"]
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_anchors_alone_stitched_and_distilled(real: Live) -> None:
+    quick = {"epochs": 3, "threads": 1}
+    with real.client as client:
+        alone = client.run("train", supernet="c", data="digits", space="anchor-tiny-conv", config=quick)
+        assert alone["result"]["space"] == "anchor-tiny-conv@1"
+        given = client.run(
+            "train",
+            supernet="s",
+            data="digits",
+            space="stitched2-tiny",
+            anchors={"conv": "c"},
+            config=quick,
+        )
+        assert given["progress"]["done"] == given["progress"]["total"]
+        pool = client.run(
+            "train", supernet="p", data="digits", space="stitched2-pooltiny", teacher="s", config=quick
+        )
+        assert 0 <= pool["result"]["metrics"]["top1_largest"] <= 1
