@@ -36,7 +36,8 @@ def ablation(arguments: argparse.Namespace) -> None:
     data = load_data(arguments.data, limit=arguments.limit)
     space = get_space(arguments.space)
     routes = spread_routes(space, data, arguments.routes)
-    config = TrainConfig(**DEFAULTS, epochs=arguments.epochs, threads=1)
+    settings = {**DEFAULTS, "anchor_fraction": arguments.anchor_fraction}
+    config = TrainConfig(**settings, epochs=arguments.epochs, threads=1)
     alone = routes[:: max(1, len(routes) // arguments.alone)][: arguments.alone]
     truth = [
         _trained_alone(arch, data, config, arguments.folder / "alone", arguments.space) for arch in alone
@@ -56,6 +57,8 @@ def ablation(arguments: argparse.Namespace) -> None:
         "data": arguments.data,
         "space": arguments.space,
         "epochs": arguments.epochs,
+        "anchor_fraction": arguments.anchor_fraction,
+        "images": len(data.train),
         "routes": len(routes),
         "alone": [{"route": name_of(space, a), **t} for a, t in zip(alone, truth, strict=True)],
         "proxies": {"macs": _agreement(proxy, truth)},
