@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from predictors.transfer.tables import FloatArray
 
-COUNT = 800
+COUNT = 500
 MEAN_SOURCE = -1
 SINGLE_SHARE = 0.5  # of configurations that start from one source instead of their mean
 SCRATCH_SHARE = 0.1  # of configurations that start from no source: a device unlike any other
@@ -23,7 +23,7 @@ MAIN_VARIANCE = 4.0
 RESIDUAL = (-1.5, 0.5)
 PHYSICAL = (-1.0, 0.5)
 PHYSICAL_SPREAD = (-1.0, 0.5)
-FINE = (-2.0, -0.3)
+FINE = (-2.0, 0.0)
 FINE_SPREAD = (-0.7, 0.3)
 NOISE = (-1.5, 0.3)
 PHYSICAL_SHARE, FINE_SHARE = 0.9, 0.7  # how often a block takes part

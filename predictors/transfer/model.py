@@ -32,6 +32,7 @@ from predictors.transfer.tables import FeatureMap, FloatArray, IntArray
 MAX_CANDIDATES = 2000  # a random part of more candidates is considered
 REFERENCE = 150  # measured archs over which the deviation is averaged
 MIN_SAMPLES = 3
+NAIVE = 0.5  # share of the uniform prior when choosing: the new device may be unlike the sources
 FLOOR = 0.1  # share of the smallest sample at which predictions bend so as to stay positive
 
 
@@ -75,6 +76,7 @@ class FewShotModel:
             raise InvalidValueError("sources must name at least one measured device; got none")
         self.features = features
         self._seed = seed
+        self._stretches: dict[int, float] = {}
         self._pool = np.unique(np.concatenate([source.genes for source in sources]), axis=0)
         self._standard: Standard = standardise(features, self._pool)
         self._sources: SourceFit = fit_sources(features, self._standard, sources)
@@ -110,7 +112,7 @@ class FewShotModel:
         rows = np.sort(rng.permutation(len(genes))[: max(n, MAX_CANDIDATES)])
         views = self._views(genes[rows])
         components = [self._basis.components(features) for features in views]
-        shares = np.exp(self._log_prior)
+        shares = (1 - NAIVE) * np.exp(self._log_prior) + NAIVE / len(self._configurations)
         level = self._basis.level(views[0])
         found = choose(n, self._configurations, shares / shares.sum(), components, level)
         return [int(rows[i]) for i in found]
@@ -130,8 +132,16 @@ class FewShotModel:
         found = infer(
             self._basis, self._configurations, self._log_prior, self._views(genes), values, reference
         )
-        factor = stretch(self._held_out, self._configurations, self._log_prior, len(values), rng)
-        return self._raw(found, values, reference, factor)
+        return self._raw(found, values, reference, self._stretch(len(values)))
+
+    def _stretch(self, samples: int) -> float:
+        """How far intervals from so many samples are stretched; found once for each number."""
+        if samples not in self._stretches:
+            rng = np.random.default_rng([self._seed, 5])
+            self._stretches[samples] = stretch(
+                self._held_out, self._configurations, self._log_prior, samples, rng
+            )
+        return self._stretches[samples]
 
     def _views(self, genes: IntArray) -> list[FloatArray]:
         """Standardised features in every view."""

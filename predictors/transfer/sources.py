@@ -17,8 +17,8 @@ from scipy.stats import rankdata
 from predictors.errors import InvalidValueError
 from predictors.transfer.tables import FeatureMap, FloatArray, IntArray
 
-PENALTIES = np.logspace(-1, 4, 11)
-PASSES = 10  # of reweighting
+PENALTIES = np.logspace(-1, 4, 8)
+PASSES = 6  # of reweighting
 DEGREES_OF_FREEDOM = 3.0
 NORMAL_MAD = 1.4826  # standard deviation of a normal over its median absolute deviation
 MIN_MEASURED = 10
