@@ -23,10 +23,12 @@ class LeastTrainedSampler:
         self.counts = [[0] * len(choice.values) for choice in space.choices]
 
     def genes(self, rng: np.random.Generator, prefix: Sequence[int] = ()) -> list[int]:
-        """See Sampler. Inactive choices are 0 and not counted."""
+        """See Sampler. Inactive choices are uniform and not counted: others may activate them later."""
         genes = [*prefix, *([0] * (len(self.counts) - len(prefix)))]
         for i in range(len(prefix), len(genes)):
-            if self.space.active(genes)[i]:
+            if not self.space.active(genes)[i]:
+                genes[i] = int(rng.integers(len(self.counts[i])))
+            else:
                 least = min(self.counts[i])
                 tied = [option for option, count in enumerate(self.counts[i]) if count == least]
                 genes[i] = tied[int(rng.integers(len(tied)))]
