@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from nas.blocks.stitch import least_squares
 from nas.stitching.adapter import AnchorAdapter, Layout, to_map
 from nas.stitching.fit import pixels
+from nas.supernet.extract import calibrate_norms
 from searchspaces.errors import AnchorMismatchError
 from searchspaces.routes import Rule, match_cuts, ordered_pairs, route_choices, route_of
 from searchspaces.space import Arch, SearchSpace, Value
@@ -155,13 +156,20 @@ class StitchedModules(nn.Module):
             total += sum(self.part_macs[segment.anchor][1 + first : 1 + last])
         return total
 
-    def extract(self, arch: Arch) -> nn.Sequential:
-        """The route as a network of its own: copies of the user's blocks and merged stitches."""
+    def extract(self, arch: Arch, images: Tensor | None = None) -> nn.Sequential:
+        """The route as a network of its own: copies of the user's blocks and merged stitches.
+
+        With ``images`` (B, C, R, R) its batch norms get the statistics that these have on this route;
+        those of the anchors are mixed over all routes that were trained.
+        """
         parts: OrderedDict[str, nn.Module] = OrderedDict()
         for i, (name, module) in enumerate(self.path(arch)):
             own = module.merged() if isinstance(module, ModuleStitch) else copy.deepcopy(module)
             parts[f"{i:02d}_{name.replace('.', '_')}"] = own
-        return nn.Sequential(parts).train(self.training)
+        network = nn.Sequential(parts).train(self.training)
+        if images is not None:
+            calibrate_norms(network, [images])
+        return network
 
     def _bounds(self, anchor: str, start: int, stop: int | None) -> tuple[int, int]:
         cuts = (0, *self.cuts[anchor])

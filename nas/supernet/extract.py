@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,17 +63,23 @@ def calibrate(network: ExtractedSubnet, images: Sequence[Tensor]) -> None:
     Shared statistics belong to whichever paths were trained last; a subnet needs its own
     (arXiv 1903.05134, section 3.2). Leaves the network in eval mode.
     """
+    calibrate_norms(network, (resize(batch, network.resolution) for batch in images))
+
+
+def calibrate_norms(network: nn.Module, images: Iterable[Tensor]) -> None:
+    """``calibrate`` for any module, with batches that it takes as they are."""
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     network.eval()
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative average
         norm.train()
     with torch.no_grad():
         for batch in images:
-            network(resize(batch, network.resolution))
-    for norm in norms:
-        norm.momentum = 0.1
+            network(batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
         norm.eval()
 
 

@@ -147,6 +147,26 @@ def test_routes_train_together_and_repeat_themselves():
     assert all(torch.equal(p, weights[1][name]) for name, p in weights[0].items())
 
 
+def test_an_extraction_with_images_has_the_norms_of_its_own_route():
+    torch.manual_seed(0)
+    normed = Cnn()
+    normed.body[3] = nn.Sequential(nn.Conv2d(12, 12, 3, padding=1), nn.BatchNorm2d(12))
+    blocks = [f"body.{i}" for i in range(4)]
+    anchor = AnchorAdapter.of_modules(
+        "cnn", normed, stem=["stem"], blocks=blocks, head=["pool", "flat", "fc"]
+    )
+    net = stitch_modules([AnchorAdapter.of_vit("vit", Vit()), anchor], images()).eval()
+    arch = arch_of_route(net.space, "vit@3>cnn")
+    seen = []
+    network = net.extract(arch, images())
+    (norm,) = (m for m in network.modules() if isinstance(m, nn.BatchNorm2d))
+    norm.register_forward_hook(lambda m, x, y: seen.append(y))
+    with torch.no_grad():
+        network(images())
+    assert seen[0].mean((0, 2, 3)).abs().max() < 1e-4  # normalised with what it sees here
+    assert torch.equal(normed.body[3][1].running_mean, torch.zeros(12))  # the anchor's is untouched
+
+
 def test_cost_bins_hold_every_route_once(stitched):
     bins = cost_bins(stitched)
     assert sorted(a.genes for held in bins for a in held) == sorted(a.genes for a in stitched.space.archs())
