@@ -74,6 +74,8 @@ STATUS: Mapping[type[NasError], int] = {
     spaces.InvalidArchError: 422,
     spaces.UnknownSpaceError: 404,
     spaces.TableError: 422,
+    spaces.ForbiddenRouteError: 422,
+    spaces.AnchorMismatchError: 422,
     spaces.InvalidFeaturesError: 500,
     predictors.NotFittedError: 409,
     predictors.DeviceMismatchError: 409,
