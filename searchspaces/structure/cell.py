@@ -43,7 +43,10 @@ def is_cell(choices: tuple[Choice, ...]) -> bool:
 
 
 class CellStructure:
-    """Features of live edges and live paths. Views: "counts", "edges", "paths" and, dead edges included, "operators" and "genes"."""
+    """Features of live edges and live paths.
+
+    Views: "counts", "edges", "paths" and, dead edges included, "operators" and "genes".
+    """
 
     def __init__(self, choices: tuple[Choice, ...]) -> None:
         self._edges = [edge for edge in (_edge(choice.name) for choice in choices) if edge is not None]
