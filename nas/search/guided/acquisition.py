@@ -1,36 +1,53 @@
 """What an arch promises: expected hypervolume improvement times the probability of being feasible.
 
 Scores are logarithms. While no told arch is feasible there is no front to improve and the
-probability of feasibility decides. Archs that resemble failed ones count for less.
+probability of feasibility decides. Whether an evaluation fails is one more thing to learn, and not
+failing one more constraint.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import log_ndtr
 
 from nas.pareto import FloatArray
 from nas.search.guided.beliefs import Belief, KnownBelief, LearnedBelief, known_scale
-from nas.search.guided.data import Goal, Told
+from nas.search.guided.data import Bound, Goal, Told
 from nas.search.guided.hypervolume import Boxes, expected_improvement, undominated_boxes
 from nas.search.guided.pool import Pool
 from nas.search.guided.scale import Scale
-from nas.search.guided.surrogate import Fit, Surrogate, Target, model_points
-from nas.search.guided.views import TOGETHER
+from nas.search.guided.surrogate import MODEL_POINTS, Fit, Mixture, Target, evenly, model_points
 
-MARGIN = 0.01  # of the range: the reference lies this far behind the worst cost
-FAILURE_LENGTH = 0.35  # in units of the typical distance of the candidates
-PRIOR_SUCCESS = 0.5  # weight of the prior belief that an arch can be evaluated
+# How far the reference lies behind the worst cost, as shares of the range. All of what is known lies
+# before it; what is learned can be worse than all that was told where another objective is better.
+KNOWN_MARGIN, LEARNED_MARGIN = 0.01, 0.5
 SMALLEST = 1e-300
+FAILURE = ""  # the metric of failing, which no objective has
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Which archs failed: features (n, d) of all told archs, ``labels`` (n,) 1 where failed, and the fit."""
+
+    views: Mapping[str, FloatArray]
+    labels: FloatArray
+    fit: Fit
 
 
 class Acquisition:
     """Scores candidates, given what was told; the same for every pool of one ``ask``."""
 
     def __init__(
-        self, goal: Goal, told: Told, views: Mapping[str, FloatArray], fits: Mapping[str, Fit], base: Pool
+        self,
+        goal: Goal,
+        told: Told,
+        views: Mapping[str, FloatArray],
+        fits: Mapping[str, Fit],
+        base: Pool,
+        failure: Failure | None = None,
     ) -> None:
         """``views`` are the features of the told archs; metrics without a fit are known in ``base``."""
         self._goal = goal
@@ -40,27 +57,29 @@ class Acquisition:
         self._model = told.take(chosen)
         self._views = {name: view[chosen] for name, view in views.items()}
         self._targets = {m: Target.anchored(self._costs(told, m), fit.offset) for m, fit in fits.items()}
+        self._mixtures = {
+            m: Mixture(fit, self._views, self._targets[m](self._costs(self._model, m)))
+            for m, fit in fits.items()
+        }
+        self._failure = None if failure is None else _failure_model(failure)
         self._known = {m: self._known_costs(base, m) for m in goal.metrics if m not in fits}
         self._scales = {metric: known_scale(costs) for metric, costs in self._known.items()}
         self.reference = np.array([self._worst(o.metric, o.reference) for o in goal.objectives])
 
     def beliefs(self, pool: Pool, *, screening: bool = False) -> dict[str, Belief]:
-        """What is believed of every metric at the candidates (see Surrogate for ``screening``)."""
+        """What is believed of every metric at the candidates (see Mixture for ``screening``)."""
         found: dict[str, Belief] = {}
         for metric in self._goal.metrics:
             if metric in self._fits:
                 target = self._targets[metric]
-                surrogate = Surrogate(
-                    self._fits[metric],
-                    pool.views,
-                    self._views,
-                    target(self._costs(self._model, metric)),
-                    screening=screening,
-                )
+                surrogate = self._mixtures[metric].at(pool.views, screening=screening)
                 found[metric] = LearnedBelief(target, surrogate)
             else:
                 costs = self._known_costs(pool, metric)
                 found[metric] = KnownBelief(self._scales[metric], costs, pool.known[metric][:, 1])
+        if self._failure is not None:
+            target, mixture = self._failure
+            found[FAILURE] = LearnedBelief(target, mixture.at(pool.views, screening=screening))
         return found
 
     def front(self) -> FloatArray:
@@ -80,10 +99,18 @@ class Acquisition:
         improvement = np.log(np.maximum(expected_improvement(boxes, mean, std), SMALLEST))
         return improvement + self.log_feasible(beliefs)
 
+    def optimistic(self, beliefs: Mapping[str, Belief]) -> FloatArray:
+        """Scaled objective costs (N, m) one standard deviation better than believed."""
+        columns = [beliefs[o.metric].mean - beliefs[o.metric].std for o in self._goal.objectives]
+        return np.stack(columns, axis=1)
+
     def log_feasible(self, beliefs: Mapping[str, Belief]) -> FloatArray:
         """Log probability (N,) that all constraints hold; sides and metrics as if independent."""
         total = np.zeros(len(next(iter(beliefs.values())).mean))
-        for bound in self._goal.bounds():
+        bounds = self._goal.bounds()
+        if FAILURE in beliefs:
+            bounds.append(Bound(FAILURE, -np.inf, 0.5))
+        for bound in bounds:
             belief = beliefs[bound.metric]
             for end, sign in ((bound.low, -1.0), (bound.high, 1.0)):
                 if np.isfinite(end):
@@ -91,16 +118,6 @@ class Acquisition:
                     slack = sign * (edge - belief.mean) + 1e-9  # a cost at its bound is allowed
                     total += log_ndtr(np.clip(slack / belief.std, -1e6, 40.0))
         return total
-
-    def log_success(self, pool: Pool, failed: Mapping[str, FloatArray]) -> FloatArray:
-        """Log probability (N,) that the evaluation does not fail: a kernel vote of the told archs.
-
-        ``failed`` holds the features (f, d) of the archs that failed.
-        """
-        here = pool.views[TOGETHER]
-        bad = _similarity(here, failed[TOGETHER]).sum(axis=1)
-        good = _similarity(here, self._views[TOGETHER]).sum(axis=1)
-        return np.asarray(np.log((good + PRIOR_SUCCESS) / (good + bad + PRIOR_SUCCESS)))
 
     def _costs(self, told: Told, metric: str) -> FloatArray:
         return told.costs[:, self._goal.metrics.index(metric)]
@@ -120,13 +137,14 @@ class Acquisition:
         """
         costs = self._known[metric] if metric in self._known else self._costs(self._told, metric)
         scaled = self._scaled(metric, costs)
-        worst = scaled.max() + MARGIN * max(float(np.ptp(scaled)), MARGIN)
+        margin = KNOWN_MARGIN if metric in self._known else LEARNED_MARGIN
+        worst = scaled.max() + margin * max(float(np.ptp(scaled)), 0.01)
         wanted = self._scaled(metric, np.array([self._goal.cost(metric, reference)]))[0]
         return float(min(worst, wanted))
 
 
-def _similarity(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Gaussian kernel (len(a), len(b)) whose length is a share of the typical distance within ``a``."""
-    squares = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1)[None, :] - 2.0 * a @ b.T
-    typical = max(2.0 * float(a.var(axis=0).sum()), 1e-12)
-    return np.asarray(np.exp(-0.5 * np.maximum(squares, 0.0) / (typical * FAILURE_LENGTH**2)))
+def _failure_model(failure: Failure) -> tuple[Target, Mixture]:
+    chosen = evenly(len(failure.labels), MODEL_POINTS)
+    target = Target.anchored(failure.labels, failure.fit.offset)
+    views = {name: view[chosen] for name, view in failure.views.items()}
+    return target, Mixture(failure.fit, views, target(failure.labels[chosen]))

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from nas.pareto import FloatArray, IntArray
+from nas.pareto import FloatArray
 from nas.search.guided.scale import Scale, log_scale
 from nas.search.guided.surrogate import Surrogate, Target
 
@@ -34,10 +34,6 @@ class Belief(Protocol):
         """Costs (n,) on the scale of the marginals."""
         ...
 
-    def keep(self, index: IntArray) -> None:
-        """Go on with these candidates only."""
-        ...
-
     def believe(self, index: int) -> None:
         """Take the mean at candidate ``index`` for its value."""
         ...
@@ -55,10 +51,6 @@ class KnownBelief:
     def scaled(self, costs: FloatArray) -> FloatArray:
         """See Belief."""
         return self._scale(costs)
-
-    def keep(self, index: IntArray) -> None:
-        """See Belief."""
-        self.mean, self.std = self.mean[index], self.std[index]
 
     def believe(self, index: int) -> None:
         """See Belief: what is known does not change."""
@@ -84,10 +76,6 @@ class LearnedBelief:
     def scaled(self, costs: FloatArray) -> FloatArray:
         """See Belief."""
         return self._target(costs)
-
-    def keep(self, index: IntArray) -> None:
-        """See Belief."""
-        self._surrogate.keep(index)
 
     def believe(self, index: int) -> None:
         """See Belief."""

@@ -12,15 +12,16 @@ from nas.search.guided.pool import Pool
 SUBSET = 1024  # archs among which the spread ones are looked for: different ones for each seed
 
 
-def first_design(goal: Goal, base: Pool, n: int, rng: np.random.Generator) -> IntArray:
+def first_design(goal: Goal, base: Pool, ends: IntArray, n: int, rng: np.random.Generator) -> IntArray:
     """Genes (n, c) of up to ``n`` archs of ``base``, in an order whose every start is spread.
 
-    Farthest point in the scaled costs of the known objectives; random where none is known.
+    Farthest point in the scaled costs of the known objectives; the ``ends`` of the space (genes
+    (e, c)) and random archs where none is known.
     """
     subset = rng.permutation(len(base.genes))[:SUBSET]
     known = [objective.metric for objective in goal.objectives if objective.metric in base.known]
     if not known:
-        return base.genes[subset[:n]]
+        return np.concatenate([ends, base.genes[subset]])[:n]
     columns = []
     for metric in known:
         costs = goal.cost(metric, 1.0) * base.known[metric][:, 0]

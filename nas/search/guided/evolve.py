@@ -3,46 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from nas.pareto import FloatArray, IntArray, pareto_rank
 from nas.search.guided.data import Told
 from nas.search.guided.pool import Pool, Pools
+from nas.search.nsga2 import survival_order
 from searchspaces.genes import cross_genes, mutate_genes, sample_genes
 from searchspaces.space import SearchSpace
 
-GENERATIONS = 3
-CHILDREN = 192  # per generation
+GENERATIONS = 16
+CHILDREN = 96  # per generation
 STRANGERS = 64  # random archs in the first one
 PARENTS = 48
 CHANGES = (1.0, 4.0)  # choices that a mutation changes on average: near and far ones
-SHORTLIST = 512  # archs returned
+SHORTLIST = 256  # archs returned
+
+
+@dataclass(frozen=True, slots=True)
+class Merit:
+    """What evolution selects by: log ``scores`` (N,), higher is better, and optimistic ``costs`` (N, m)."""
+
+    scores: FloatArray
+    costs: FloatArray
 
 
 def evolve(
     space: SearchSpace,
     told: Told,
     pools: Pools,
-    score: Callable[[Pool], FloatArray],
+    judge: Callable[[Pool], Merit],
     rng: np.random.Generator,
-) -> Pool:
-    """The best archs that a few generations from the told front and random archs find by ``score``."""
-    front = told.genes[_best(told, PARENTS)]
+) -> IntArray:
+    """Genes (N, c) of the best archs that some generations from told and random archs find.
+
+    Half of the parents are those of highest score, which all lie where the front grows most; the
+    other half the least dominated ones, which keep the whole front in sight.
+    """
+    front = np.concatenate([told.genes[_best(told, PARENTS)], pools.ends])
     parents = front
     seen = np.zeros((0, len(space.choices)), dtype=np.int64)
-    scores = np.zeros(0)
+    scores, costs = np.zeros(0), np.zeros((0, told.costs.shape[1]))
     for generation in range(GENERATIONS):
         children = _children(space, parents, CHILDREN, rng)
         if generation == 0:
-            children = np.concatenate([children, sample_genes(space, STRANGERS, rng)])
+            children = np.concatenate([children, sample_genes(space, STRANGERS, rng), front])
         children = _new(children[space.connected(children)], seen)
         if len(children):
-            scores = np.concatenate([scores, score(pools.of(children))])
+            merit = judge(pools.rough(children))
+            costs = np.concatenate([costs, merit.costs]) if len(seen) else merit.costs
+            scores = np.concatenate([scores, merit.scores])
             seen = np.concatenate([seen, children])
-        order = np.argsort(-scores, kind="stable")
-        parents = np.concatenate([seen[order[:PARENTS]], front[: PARENTS // 4]])
-    return pools.of(seen[np.sort(np.argsort(-scores, kind="stable")[:SHORTLIST])])
+        by_score = np.argsort(-scores, kind="stable")[: PARENTS // 2]
+        by_rank = survival_order(costs, np.zeros(len(costs)))[: PARENTS // 2]
+        parents = seen[np.stack([by_score, by_rank], axis=1).ravel()] if len(seen) > PARENTS else front
+    return seen[np.sort(np.argsort(-scores, kind="stable")[:SHORTLIST])]
 
 
 def _best(told: Told, n: int) -> IntArray:

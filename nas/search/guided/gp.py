@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from nas.pareto import FloatArray, IntArray
+from nas.pareto import FloatArray
 
 LENGTHS = (0.5, 1.0, 2.0, 4.0)  # in units of a view's typical distance
 LINEAR = (0.0, 1.0)
@@ -54,38 +54,50 @@ def evidences(view: str, x: FloatArray, targets: FloatArray) -> list[tuple[list[
     return found
 
 
-class CandidateGP:
-    """The posterior of one setting at all candidates (N, d), conditioned on told points one by one."""
+class ConditionedGP:
+    """One setting conditioned on told points: the work that all candidates share."""
 
-    def __init__(
-        self,
-        setting: Setting,
-        candidates: FloatArray,
-        told: FloatArray,
-        targets: FloatArray,
-        *,
-        screening: bool = False,
-    ) -> None:
-        """``told`` (n, d) holds the features of the points with standardised ``targets`` (n,).
+    def __init__(self, setting: Setting, told: FloatArray, targets: FloatArray) -> None:
+        """``told`` (n, d) holds the features of the points with standardised ``targets`` (n,)."""
+        self.setting = setting
+        self._told = told
+        self._factor = self._cholesky(told)
+        half = solve_triangular(self._factor, targets, lower=True)
+        self._weights = solve_triangular(self._factor, half, lower=True, trans=1)
+        self._some = np.linspace(0, len(told) - 1, min(len(told), SCREENING_POINTS)).astype(np.int64)
+        self._screen = self._cholesky(told[self._some])
+
+    def at(self, candidates: FloatArray, *, screening: bool = False) -> CandidateGP:
+        """The posterior at candidates (N, d).
 
         With ``screening`` the variance is that given some of the told points only. More points never
         raise it, so it is an upper bound; the mean is exact.
         """
+        cross = kernel(self.setting, self._told, candidates)
+        mean = self._weights @ cross
+        factor = self._screen if screening else self._factor
+        rows = solve_triangular(factor, cross[self._some] if screening else cross, lower=True)
+        return CandidateGP(self.setting, candidates, mean, rows)
+
+    def _cholesky(self, points: FloatArray) -> FloatArray:
+        covariance = kernel(self.setting, points, points) + self.setting.noise * np.eye(len(points))
+        return np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
+
+
+class CandidateGP:
+    """The posterior of a Gaussian process at fixed candidates, which can be conditioned further."""
+
+    def __init__(self, setting: Setting, candidates: FloatArray, mean: FloatArray, rows: FloatArray) -> None:
+        """``rows`` (n, N) is the whitened cross-covariance.
+
+        The posterior covariance of c and c' is k(c, c') - rows[:, c] . rows[:, c'].
+        """
         self._setting = setting
         self._candidates = candidates
-        noise = setting.noise * np.eye(len(told))
-        factor = np.linalg.cholesky(self._kernel(told, told) + noise)
-        cross = self._kernel(told, candidates)
-        weights = solve_triangular(factor, solve_triangular(factor, targets, lower=True), lower=True, trans=1)
-        self.mean: FloatArray = weights @ cross
-        if screening and len(told) > SCREENING_POINTS:
-            some = np.linspace(0, len(told) - 1, SCREENING_POINTS).astype(np.int64)
-            cross = cross[some]
-            factor = np.linalg.cholesky(self._kernel(told[some], told[some]) + noise[some][:, some])
-        # Rows of the whitened cross-covariance: k(c, c') - rows[:, c] . rows[:, c'] is the posterior.
-        self._rows = solve_triangular(factor, cross, lower=True, check_finite=False)
+        self.mean = mean
+        self._rows = rows
         prior = 1.0 + setting.linear * np.square(candidates).sum(axis=1)
-        self._variance = np.maximum(prior - np.square(self._rows).sum(axis=0), FLOOR)
+        self._variance = np.maximum(prior - np.square(rows).sum(axis=0), FLOOR)
 
     @property
     def variance(self) -> FloatArray:
@@ -96,27 +108,22 @@ class CandidateGP:
         """
         return np.asarray(self._setting.variance * (self._variance + self._setting.noise))
 
-    def keep(self, index: IntArray) -> None:
-        """Go on with these candidates only."""
-        self._candidates, self._rows = self._candidates[index], self._rows[:, index]
-        self.mean, self._variance = self.mean[index], self._variance[index]
-
     def believe(self, index: int, value: float) -> None:
         """Condition on candidate ``index`` having this standardised value (a fantasy)."""
         here = self._candidates[[index]]
-        covariance = self._kernel(here, self._candidates)[0] - self._rows[:, index] @ self._rows
+        covariance = kernel(self._setting, here, self._candidates)[0] - self._rows[:, index] @ self._rows
         spread = np.sqrt(self._variance[index] + self._setting.noise)
         row = covariance / spread
         self.mean = self.mean + row * (value - self.mean[index]) / spread
         self._variance = np.maximum(self._variance - np.square(row), FLOOR)
         self._rows = np.vstack([self._rows, row])
 
-    def _kernel(self, a: FloatArray, b: FloatArray) -> FloatArray:
-        gram, squares = _products(a, b)
-        kernel = _matern52(squares / self._setting.length**2)
-        if self._setting.linear:
-            kernel += self._setting.linear * gram
-        return kernel
+
+def kernel(setting: Setting, a: FloatArray, b: FloatArray) -> FloatArray:
+    """The kernel, without variance and noise, of features (n, d) and (N, d): (n, N)."""
+    gram, squares = _products(a, b)
+    stationary = _matern52(squares / setting.length**2)
+    return stationary + setting.linear * gram if setting.linear else stationary
 
 
 def _products(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -15,10 +15,10 @@ from functools import cached_property
 import numpy as np
 
 from nas.pareto import FloatArray, IntArray
-from nas.search.guided.acquisition import Acquisition
+from nas.search.guided.acquisition import Acquisition, Failure
 from nas.search.guided.data import Goal, Told
 from nas.search.guided.design import first_design
-from nas.search.guided.evolve import evolve
+from nas.search.guided.evolve import Merit, evolve
 from nas.search.guided.pool import Pool, Pools
 from nas.search.guided.surrogate import Fit, fit
 from nas.search.history import History, in_order
@@ -82,7 +82,9 @@ class GuidedSearcher:
     @cached_property
     def _design(self) -> list[Arch]:
         rng = np.random.default_rng([self._seed, DESIGN])
-        return archs_of(self._history.space, first_design(self._goal, self._pools.base, DESIGN, rng))
+        pools = self._pools
+        genes = first_design(self._goal, pools.base, pools.ends, DESIGN, rng)
+        return list(dict.fromkeys(archs_of(self._history.space, genes)))
 
     def _connected(self, n: int, taken: set[Arch], rng: np.random.Generator) -> list[Arch]:
         """Random archs of the base pool, which holds none that ignores its input."""
@@ -97,27 +99,27 @@ class GuidedSearcher:
     ) -> list[Arch]:
         """Up to ``n`` archs by acquisition; ``waiting`` ones are believed first."""
         space = self._history.space
-        views = self._pools.of(told.genes).views
-        acquisition = Acquisition(self._goal, told, views, self._fit(told), self._pools.base)
-        failed = self._pools.of(told.failed).views if len(told.failed) else None
+        views = self._pools.views(told.genes)
+        acquisition = Acquisition(
+            self._goal, told, views, self._fit(told), self._pools.base, self._failure(told)
+        )
 
-        def score(pool: Pool) -> FloatArray:
+        def judge(pool: Pool) -> Merit:
             beliefs = acquisition.beliefs(pool, screening=True)
-            scores = acquisition.scores(beliefs, boxes)
-            return scores if failed is None else scores + acquisition.log_success(pool, failed)
+            return Merit(acquisition.scores(beliefs, boxes), acquisition.optimistic(beliefs))
 
         boxes = acquisition.boxes(acquisition.front())
         if self._pools.enumerable:
             pool = self._free(self._pools.base, taken)
-            scores = np.concatenate([score(part) for part in _chunks(pool)]) if len(pool.genes) else _NONE
+            scores = (
+                np.concatenate([judge(part).scores for part in _chunks(pool)]) if len(pool.genes) else _NONE
+            )
             pool = pool.take(np.sort(np.argsort(-scores, kind="stable")[:SHORTLIST]))
         else:
-            pool = self._free(evolve(space, told, self._pools, score, rng), taken)
+            pool = self._free(self._pools.of(evolve(space, told, self._pools, judge, rng)), taken)
         if not len(pool.genes):
             return []
         offsets = rng.normal(0.0, JITTER, len(pool.genes))
-        if failed is not None:
-            offsets = offsets + acquisition.log_success(pool, failed)
         chosen = self._choose(acquisition, pool, offsets, waiting, n)
         return archs_of(space, pool.genes[chosen])
 
@@ -151,6 +153,14 @@ class GuidedSearcher:
         free = [i for i, row in enumerate(pool.genes) if row.tobytes() not in forbidden]
         return pool.take(np.array(free, dtype=np.int64))
 
+    def _failure(self, told: Told) -> Failure | None:
+        """What was learned of failures; None where there were none."""
+        if not len(told.failed):
+            return None
+        views = self._pools.views(np.concatenate([told.genes, told.failed]))
+        labels = np.concatenate([np.zeros(len(told.genes)), np.ones(len(told.failed))])
+        return Failure(views, labels, fit(views, labels))
+
     def _fit(self, told: Told) -> dict[str, Fit]:
         """The fits of the learned metrics: of the first told archs, up to a step of the schedule."""
         n = len(told.genes)
@@ -159,7 +169,7 @@ class GuidedSearcher:
             step = int(np.ceil(step * GROWTH))
         if step not in self._fits:
             first = told.first(step)
-            views = self._pools.of(first.genes).views
+            views = self._pools.views(first.genes)
             self._fits[step] = {
                 metric: fit(views, first.costs[:, self._goal.metrics.index(metric)])
                 for metric in self._learned

@@ -6,14 +6,14 @@ changes with what was told; marginal likelihood weighs all of them, and the best
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import logsumexp
 
 from nas.pareto import FloatArray, IntArray, pareto_rank
-from nas.search.guided.gp import CandidateGP, Setting, evidences
+from nas.search.guided.gp import CandidateGP, ConditionedGP, Setting, evidences
 from nas.search.guided.scale import OFFSETS, Scale, scale_of
 
 PARTS = 4  # Gaussian processes in the mixture
@@ -73,28 +73,28 @@ def fit(views: Mapping[str, FloatArray], costs: FloatArray) -> Fit:
     return Fit(OFFSETS[best], tuple((weight / total, setting) for weight, setting in kept))
 
 
-class Surrogate:
-    """A fit conditioned on told points, seen at fixed candidates; means and variances are standardised."""
+class Mixture:
+    """A fit conditioned on told points."""
 
-    def __init__(
-        self,
-        fit: Fit,
-        candidates: Mapping[str, FloatArray],
-        told: Mapping[str, FloatArray],
-        targets: FloatArray,
-        *,
-        screening: bool = False,
-    ) -> None:
-        """Features (N, d) and (n, d) of every view; ``targets`` (n,) as its ``Target`` gives them.
+    def __init__(self, fit: Fit, told: Mapping[str, FloatArray], targets: FloatArray) -> None:
+        """Features (n, d) of every view; ``targets`` (n,) as the metric's ``Target`` gives them."""
+        self._parts = [(w, ConditionedGP(s, told[s.view], targets)) for w, s in fit.parts]
+
+    def at(self, candidates: Mapping[str, FloatArray], *, screening: bool = False) -> Surrogate:
+        """Seen at candidates with these features (N, d).
 
         ``screening``: exact means with upper bounds of the variances, at a fraction of the cost.
-        Such a surrogate cannot be conditioned further.
         """
-        self._weights = [weight for weight, _ in fit.parts]
-        self._gps = [
-            CandidateGP(s, candidates[s.view], told[s.view], targets, screening=screening)
-            for _, s in fit.parts
-        ]
+        gps = [gp.at(candidates[gp.setting.view], screening=screening) for _, gp in self._parts]
+        return Surrogate([weight for weight, _ in self._parts], gps)
+
+
+class Surrogate:
+    """A mixture at fixed candidates; means and variances are standardised."""
+
+    def __init__(self, weights: Sequence[float], gps: Sequence[CandidateGP]) -> None:
+        self._weights = list(weights)
+        self._gps = list(gps)
 
     @property
     def mean(self) -> FloatArray:
@@ -108,11 +108,6 @@ class Surrogate:
         pairs = list(zip(self._weights, self._gps, strict=True))
         second = np.sum([w * (gp.variance + np.square(gp.mean)) for w, gp in pairs], axis=0)
         return np.asarray(np.sqrt(np.maximum(second - np.square(self.mean), 1e-12)))
-
-    def keep(self, index: IntArray) -> None:
-        """Go on with these candidates only."""
-        for gp in self._gps:
-            gp.keep(index)
 
     def believe(self, index: int) -> None:
         """Condition every part on the mixture's mean at candidate ``index`` (the kriging believer)."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nas.search.guided.gp import CandidateGP, Setting
-from nas.search.guided.surrogate import MODEL_POINTS, Surrogate, Target, fit, model_points
+from nas.search.guided.gp import ConditionedGP, Setting
+from nas.search.guided.surrogate import MODEL_POINTS, Mixture, Target, fit, model_points
 
 SETTING = Setting("x", 1.0, 1.0, 0.05, 1.0)
 
@@ -20,11 +20,11 @@ def data(n: int, d: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def test_believing_is_conditioning() -> None:
     x, y = data(40, 3)
     candidates, _ = data(25, 3, seed=1)
-    stepwise = CandidateGP(SETTING, candidates, x, y)
+    stepwise = ConditionedGP(SETTING, x, y).at(candidates)
     stepwise.believe(4, 0.7)
     stepwise.believe(9, -0.2)
     told = np.vstack([x, candidates[[4, 9]]])
-    whole = CandidateGP(SETTING, candidates, told, np.append(y, [0.7, -0.2]))
+    whole = ConditionedGP(SETTING, told, np.append(y, [0.7, -0.2])).at(candidates)
     assert stepwise.mean == pytest.approx(whole.mean)
     assert stepwise.variance == pytest.approx(whole.variance)
 
@@ -32,8 +32,8 @@ def test_believing_is_conditioning() -> None:
 def test_screening_keeps_means_and_bounds_variances() -> None:
     x, y = data(150, 3)
     candidates, _ = data(50, 3, seed=1)
-    exact = CandidateGP(SETTING, candidates, x, y)
-    screened = CandidateGP(SETTING, candidates, x, y, screening=True)
+    exact = ConditionedGP(SETTING, x, y).at(candidates)
+    screened = ConditionedGP(SETTING, x, y).at(candidates, screening=True)
     assert screened.mean == pytest.approx(exact.mean)
     assert (screened.variance >= exact.variance - 1e-9).all()
     assert screened.variance.sum() > exact.variance.sum()
@@ -58,7 +58,7 @@ def test_constant_and_extreme_costs_give_finite_predictions(costs: np.ndarray) -
     x, _ = data(6, 2)
     found = fit({"x": x}, costs)
     target = Target.anchored(costs, found.offset)
-    surrogate = Surrogate(found, {"x": x}, {"x": x}, target(costs))
+    surrogate = Mixture(found, {"x": x}, target(costs)).at({"x": x})
     assert np.isfinite(surrogate.mean).all()
     assert np.isfinite(surrogate.std).all()
 
@@ -67,7 +67,7 @@ def test_identical_features_with_different_costs_are_survived() -> None:
     x = np.ones((8, 2))
     costs = np.arange(8.0)
     found = fit({"x": x}, costs)
-    assert np.isfinite(Surrogate(found, {"x": x}, {"x": x}, costs - 3.5).std).all()
+    assert np.isfinite(Mixture(found, {"x": x}, costs - 3.5).at({"x": x}).std).all()
 
 
 def test_of_many_points_the_best_are_kept() -> None:
