@@ -151,8 +151,8 @@ class CoregionalisedGp(_Regression):
     """A Gaussian process over (arch, device): all features with a device kernel from the sources.
 
     Intrinsic coregionalisation (Bonilla et al. 2008): the target's device covariance is unknown, so
-    it is the mean source's direction plus each source's own, which makes the posterior mean a ridge
-    on source predictions and features at once.
+    it is the mean source's direction plus each source's own. A linear stand-in with fixed amplitudes:
+    ridge on source predictions and features at once, only the noise being fitted.
     """
 
     def _prepare(self, task: Task) -> Callable[[IntArray], FloatArray]:
