@@ -113,7 +113,7 @@ def search(
     supernet: Supernet = None,
     budget: Annotated[int, typer.Option(help="How many subnets to evaluate.")] = 200,
     device: Annotated[str, typer.Option(help="A device, or the server's machine.")] = "here",
-    searcher: Annotated[str, typer.Option(help="random, nsga2, tpe …")] = "nsga2",
+    searcher: Annotated[str, typer.Option(help="guided, nsga2, tpe, random …")] = "guided",
     max_latency_ms: Annotated[float | None, typer.Option(help="Constraint.")] = None,
     min_top1: Annotated[float | None, typer.Option(help="Constraint.")] = None,
     batch_size: Annotated[int, typer.Option(help="Subnets proposed at a time.")] = 20,

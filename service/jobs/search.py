@@ -17,13 +17,16 @@ from nas.errors import StudyNotFoundError
 from nas.evaluate.accuracy import SupernetEvaluator, top1
 from nas.evaluate.evaluator import Evaluator
 from nas.evaluate.joint import CostEvaluator, JointEvaluator, LatencyEvaluator
+from nas.evaluate.known import ExactPredictor
 from nas.evaluate.ray_pool import RayPool
+from nas.search.knowledge import Knowledge
 from nas.search.registry import get_searcher
 from nas.study import StudyProgress, StudyResult, run_study
 from nas.supernet.checkpoint import supernet_arrays, supernet_from_arrays, supernet_header
 from nas.supernet.resize import to_float
 from nas.types import Constraint, Direction, Objective, Study, Trial
 from predictors.latency import LatencyPredictor
+from predictors.predictor import Predictor
 from predictors.profiler import MeasurementProtocol
 from searchspaces.registry import get_space
 from searchspaces.space import SearchSpace
@@ -49,7 +52,8 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
     context.report("start workers", 0, 1)
     pool = RayPool(factory, arrays, os.cpu_count() or 1, address=context.settings.ray_address)
     try:
-        result = _search(study, trained.supernet.space, pool, context)
+        known = _known(study, trained, predictor)
+        result = _search(study, trained.supernet.space, known, pool, context)
     finally:
         pool.close()
     if result.stopped:
@@ -69,9 +73,24 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
     }
 
 
-def _search(study: Study, space: SearchSpace, pool: RayPool, context: JobContext) -> StudyResult:
+def _known(study: Study, trained: Trained, predictor: LatencyPredictor | None) -> Knowledge:
+    """Which of the study's metrics cost no evaluation."""
+    supernet = trained.supernet
+    costs = CostEvaluator(supernet.space, in_channels=supernet.in_channels, n_classes=supernet.n_classes)
+    known: dict[str, Predictor] = {metric: ExactPredictor(costs, metric) for metric in costs.metrics}
+    if predictor is not None:
+        latency = LatencyEvaluator(predictor)
+        known |= {metric: ExactPredictor(latency, metric) for metric in latency.metrics}
+        known["latency_ms"] = predictor
+    asked = [o.metric for o in study.objectives] + [c.metric for c in study.constraints]
+    return Knowledge({metric: known[metric] for metric in asked if metric in known})
+
+
+def _search(
+    study: Study, space: SearchSpace, known: Knowledge, pool: RayPool, context: JobContext
+) -> StudyResult:
     searcher = get_searcher(study.searcher)(
-        space, study.objectives, constraints=study.constraints, seed=study.seed
+        space, study.objectives, constraints=study.constraints, known=known, seed=study.seed
     )
     return run_study(
         study,

@@ -92,7 +92,7 @@ class SearchJob(Wire):
                     "supernet": "digits",
                     "device": "here",
                     "constraints": [{"metric": "latency_ms", "maximum": 2.0}],
-                    "searcher": "nsga2",
+                    "searcher": "guided",
                     "budget": 200,
                 }
             ]
@@ -106,7 +106,7 @@ class SearchJob(Wire):
         default_factory=lambda: list(DEFAULT_OBJECTIVES), min_length=1, max_length=4
     )
     constraints: list[ConstraintSpec] = Field(default_factory=list, max_length=20)
-    searcher: str = Field(default="nsga2", min_length=1, max_length=100)
+    searcher: str = Field(default="guided", min_length=1, max_length=100)
     budget: int = Field(ge=1, le=1_000_000, description="Number of subnets to evaluate")
     batch_size: int = Field(default=20, ge=1, le=1000)
     seed: Seed = 0

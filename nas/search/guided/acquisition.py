@@ -83,9 +83,12 @@ class Acquisition:
         return found
 
     def front(self) -> FloatArray:
-        """Scaled objective costs (f, m) of the told feasible archs."""
+        """Scaled objective costs (f, m) of the study's own feasible archs.
+
+        What earlier studies found is not on this study's front until it is asked again.
+        """
         columns = [self._scaled(o.metric, self._costs(self._told, o.metric)) for o in self._goal.objectives]
-        return np.stack(columns, axis=1)[self._told.feasible]
+        return np.stack(columns, axis=1)[self._told.feasible & self._told.own]
 
     def boxes(self, front: FloatArray) -> Boxes:
         """What the points of ``front`` (f, m) leave to improve."""

@@ -53,34 +53,48 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """n evaluated archs: genes (n, c), costs (n, k) in the order of ``Goal.metrics``, ``failed`` (f, c)."""
+    """n evaluated archs: genes (n, c), costs (n, k) in the order of ``Goal.metrics``, ``failed`` (f, c).
+
+    ``own`` (n,) tells those of the study from those of earlier ones.
+    """
 
     genes: IntArray
     costs: FloatArray
     feasible: BoolArray
+    own: BoolArray
     failed: IntArray
 
     @classmethod
-    def of(cls, space: SearchSpace, goal: Goal, evaluations: Sequence[Evaluation]) -> Told:
-        """From evaluations in the order told; one with an error or a value that is not finite failed."""
-        rows, archs, failed, feasible = [], [], [], []
-        for evaluation in evaluations:
+    def of(
+        cls, space: SearchSpace, goal: Goal, evaluations: Sequence[Evaluation], n_earlier: int = 0
+    ) -> Told:
+        """From evaluations in the order told, ``n_earlier`` of them of earlier studies.
+
+        One with an error or a value that is not finite failed.
+        """
+        rows, archs, failed, feasible, own = [], [], [], [], []
+        for number, evaluation in enumerate(evaluations):
             row = [goal.cost(m, evaluation.values.get(m, np.nan)) for m in goal.metrics]
             if evaluation.error is not None or not np.isfinite(row).all():
                 failed.append(evaluation.arch)
                 continue
             archs.append(evaluation.arch)
+            own.append(number >= n_earlier)
             rows.append(row)
             feasible.append(all(c.violation(evaluation.values[c.metric]) == 0 for c in goal.constraints))
         costs = np.array(rows, dtype=np.float64).reshape(len(rows), len(goal.metrics))
         return cls(
-            gene_matrix(space, archs), costs, np.array(feasible, dtype=np.bool_), gene_matrix(space, failed)
+            gene_matrix(space, archs),
+            costs,
+            np.array(feasible, dtype=np.bool_),
+            np.array(own, dtype=np.bool_),
+            gene_matrix(space, failed),
         )
 
     def first(self, n: int) -> Told:
         """The first ``n`` of the evaluated archs."""
-        return Told(self.genes[:n], self.costs[:n], self.feasible[:n], self.failed)
+        return self.take(np.arange(n))
 
     def take(self, index: IntArray) -> Told:
         """Some of the evaluated archs."""
-        return Told(self.genes[index], self.costs[index], self.feasible[index], self.failed)
+        return Told(self.genes[index], self.costs[index], self.feasible[index], self.own[index], self.failed)

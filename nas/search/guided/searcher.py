@@ -10,6 +10,7 @@ et al. 2010).
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -53,7 +54,8 @@ class GuidedSearcher:
         self._goal = Goal(tuple(objectives), tuple(constraints))
         self._seed = seed
         self._pools = Pools(space, known)
-        self._told: list[Evaluation] = [e for e in known.evaluations if e.arch.space == space.id]
+        self._told = _completed(space, known)
+        self._n_earlier = len(self._told)
         self._learned = [m for m in self._goal.metrics if m not in known.predictors]
         self._fits: dict[int, dict[str, Fit]] = {}
 
@@ -65,7 +67,7 @@ class GuidedSearcher:
         n_design = max(0, min(n, DESIGN - len(self._told) - len(pending)))
         archs = [arch for arch in self._design if arch not in taken][:n_design]
         taken.update(archs)
-        told = Told.of(space, self._goal, self._told)
+        told = Told.of(space, self._goal, self._told, self._n_earlier)
         if len(told.genes) >= MIN_TOLD and len(archs) < n:
             waiting = [*in_order(pending), *archs]
             archs += self._batch(told, n - len(archs), waiting, taken, rng)
@@ -175,6 +177,20 @@ class GuidedSearcher:
                 for metric in self._learned
             }
         return self._fits[step]
+
+
+def _completed(space: SearchSpace, known: Knowledge) -> list[Evaluation]:
+    """The earlier evaluations of this space's archs, with this study's values of what is known.
+
+    Another study may have searched for another device, or without a metric of this one.
+    """
+    earlier = [evaluation for evaluation in known.evaluations if evaluation.arch.space == space.id]
+    values = [dict(evaluation.values) for evaluation in earlier]
+    archs = [evaluation.arch for evaluation in earlier]
+    for metric, predictor in known.predictors.items() if earlier else ():
+        for row, value in zip(values, predictor.predict(archs).mean.tolist(), strict=True):
+            row[metric] = value
+    return [replace(evaluation, values=row) for evaluation, row in zip(earlier, values, strict=True)]
 
 
 _NONE = np.zeros(0)

@@ -118,6 +118,25 @@ def test_earlier_evaluations_replace_the_first_design_and_may_be_asked_again() -
     assert len(GuidedSearcher(small, OBJECTIVES, known=told, seed=1).ask(50)) == small.size()
 
 
+def test_the_front_of_an_earlier_study_of_another_device_is_asked_first() -> None:
+    space = toy_space(4)
+    every = list(space.archs())
+    earlier = [Evaluation(a, {"top1": toy_values(space, a)["top1"], "latency_ms": 99.0}) for a in every]
+    made = GuidedSearcher(
+        space, OBJECTIVES, known=Knowledge({"latency_ms": ToyLatency(space)}, earlier), seed=1
+    )
+    asked: list[Arch] = []
+    for _ in range(2):
+        archs = made.ask(10)
+        made.tell(toy_evaluate(space, archs))
+        asked += archs
+    found, best = (
+        hypervolume(cost_matrix(toy_evaluate(space, archs), OBJECTIVES), reference_costs(OBJECTIVES))
+        for archs in (asked, every)
+    )
+    assert found > 0.99 * best
+
+
 def test_a_space_too_large_to_list_is_searched_by_an_evolved_pool() -> None:
     space = get_space("hybrid-cifar")
     objectives = (Objective("top1", Direction.MAXIMIZE, 0.0), Objective("params", Direction.MINIMIZE, 2000.0))
