@@ -15,7 +15,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -24,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.tabular.external import EXTERNAL
-from benchmarks.tabular.run import Setting, run_one
+from benchmarks.tabular.run import Run, Setting, run_one
 from benchmarks.tabular.summary import LEVELS, summarize
 from benchmarks.tabular.task import load_task
 from nas.errors import MissingExtraError
@@ -79,19 +81,18 @@ def _measure(
     tasks = list(product(devices, range(seeds)))
     work = partial(run_one, name, setting)
     results = []
-    if processes == 1:
-        stream = map(work, tasks)
-    else:
-        executor = ProcessPoolExecutor(processes)
-        stream = executor.map(work, tasks)
-    for done, ((device, seed), result) in enumerate(zip(tasks, stream, strict=True), 1):
-        results.append(result)
-        print(
-            f"  {name} {done}/{len(tasks)} {device} seed {seed}: "
-            f"{result.curve[-1]:.4f} of the front after {len(result.curve)} in {result.cpu_seconds:.1f} s",
-            file=sys.stderr,
-            flush=True,
-        )
+    with ExitStack() as stack:
+        stream: Iterator[Run] = map(work, tasks)
+        if processes > 1:
+            stream = stack.enter_context(ProcessPoolExecutor(processes)).map(work, tasks)
+        for done, ((device, seed), result) in enumerate(zip(tasks, stream, strict=True), 1):
+            results.append(result)
+            print(
+                f"  {name} {done}/{len(tasks)} {device} seed {seed}: {result.curve[-1]:.4f} of the front "
+                f"after {len(result.curve)} in {result.cpu_seconds:.1f} s",
+                file=sys.stderr,
+                flush=True,
+            )
     summary = summarize(results)
     medians = [summary["evaluations_to"][level] for level in LEVELS]
     print(
