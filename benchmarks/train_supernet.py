@@ -34,6 +34,7 @@ def main() -> None:
         batch_size=arguments.batch_size,
         subnets=arguments.subnets,
         lr=arguments.lr,
+        amp=arguments.amp,
         threads=1,
         seed=arguments.seed,
     )
@@ -59,6 +60,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--subnets", type=int, default=2)
     parser.add_argument("--lr", type=float, default=4e-3)
+    parser.add_argument("--amp", choices=("auto", "off", "bf16"), default="auto")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, required=True, help="for the state that resumes training")
     parser.add_argument("--out", type=Path, required=True, help="folder for the finished supernet")
