@@ -20,7 +20,7 @@ demo: $(READY)   ## the whole main job on small real images, in under ten minute
 	$(BIN)/nas demo
 
 test: $(READY)   ## the test suite
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(READY)  ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow

@@ -223,7 +223,7 @@ def test_predictor_quality_and_extremes_are_shown(browser: Browser, live: Live, 
     show(browser, live, "devices", "section, td")
     assert {DEVICE.name, "0.99", "100"} <= set(browser.text("main").split())
     show(browser, live, "supernets", "td")
-    assert "90.00 %" in browser.text("main")
+    eventually(lambda: "90.00 %" in browser.text("main"), "the supernets replace the devices")
 
 
 def test_token_is_asked_for_and_then_the_page_says_what_to_do(browser: Browser, tmp_path: Path) -> None:
