@@ -4,7 +4,8 @@ Estimates of random subnets of a recorded table (or of the subnets of a JSON of 
 benchmarks/standalone.py wrote) against their true accuracies, beside proxies that need no
 training. Estimates come from the supernet alone: weights, batch norms recalibrated on 256
 training images; mean log-likelihood or top-1 on validation images, or linear probes of the stages
-that are fitted on training images (nas/evaluate/probe.py). Nothing is fitted to the truth.
+or of every layer, fitted on training images (nas/evaluate/probe.py, layer_probe.py). ``--smooth``
+fits an additive law to the estimates (nas/evaluate/smooth.py). Nothing is fitted to the truth.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from nas.data.types import ImageData, Split
 from nas.errors import CheckpointError
 from nas.evaluate.accuracy import calibration_images
 from nas.evaluate.evaluator import Evaluator
+from nas.evaluate.layer_probe import LayerProbeEvaluator
 from nas.evaluate.likelihood import LikelihoodEvaluator
 from nas.evaluate.probe import ProbeEvaluator
 from nas.fidelity.check import check_ranking
@@ -38,11 +40,12 @@ from searchspaces.registry import get_space
 from searchspaces.space import SearchSpace
 
 TRAINED_AS = {  # of each space the form that a CPU trains in minutes: same genes, cheaper networks
-    "nats-size": "nats-size-r16",
+    "nats-size": "nats-size-d4-r16",
     "nasbench201": "nasbench201-c16-n1-r16",
     "hybrid": "hybrid-cifar",
 }
-METRIC = {"nats-size": "log_likelihood", "nasbench201": "probe_gain", "hybrid": "log_likelihood"}
+METRIC = {"nats-size": "layer_probe", "nasbench201": "probe_gain", "hybrid": "log_likelihood"}
+SMOOTHED = ("nats-size",)  # spaces whose choices are all sizes: an additive law smooths the estimates
 PROBED = 2000  # training images that probes are fitted on
 RUNS = Path(__file__).parent / "results" / "hybrid_standalone.json"
 LINE_S = 10.0  # between lines of progress
@@ -79,8 +82,9 @@ def _arguments() -> argparse.Namespace:
     source.add_argument("--train", type=float, metavar="MINUTES", help="train one for so long")
     parser.add_argument("--subnets", type=int, default=500)
     parser.add_argument("--images", type=int, default=1000, help="validation images")
-    metrics = (*LikelihoodEvaluator.metrics, *ProbeEvaluator.metrics)
+    metrics = (*LikelihoodEvaluator.metrics, *ProbeEvaluator.metrics, *LayerProbeEvaluator.metrics)
     parser.add_argument("--metric", choices=metrics, help=f"default: {METRIC}")
+    parser.add_argument("--smooth", action=argparse.BooleanOptionalAction, help=f"default: for {SMOOTHED}")
     parser.add_argument("--seed", type=int, default=0, help="decides subnets, images and intervals")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
@@ -88,6 +92,8 @@ def _arguments() -> argparse.Namespace:
     if arguments.space != "hybrid" and arguments.table is None:
         parser.error(f"--space {arguments.space} needs --table FILE.npz")
     arguments.metric = arguments.metric or METRIC[arguments.space]
+    if arguments.smooth is None:
+        arguments.smooth = arguments.space in SMOOTHED
     if arguments.train is not None and not arguments.train > 0:
         parser.error(f"--train must be a positive number of minutes; got {arguments.train:g}")
     return arguments
@@ -158,6 +164,7 @@ def estimate(
         supernet.space,
         supernet=str(arguments.checkpoint or f"trained for {arguments.train:g} minutes"),
         metric=arguments.metric,
+        smooth=arguments.smooth,
         in_channels=data.in_channels,
         n_classes=data.n_classes,
         seed=arguments.seed,
@@ -171,6 +178,8 @@ def evaluator(supernet: Supernet, data: ImageData, split: Split, arguments: argp
     if arguments.metric in LikelihoodEvaluator.metrics:
         return LikelihoodEvaluator(supernet, split, calibration)
     probed = _some(data, PROBED).train
+    if arguments.metric in LayerProbeEvaluator.metrics:
+        return LayerProbeEvaluator(supernet, probed, split, calibration)
     return ProbeEvaluator(supernet, probed, split, calibration, seed=arguments.seed)
 
 

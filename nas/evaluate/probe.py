@@ -101,6 +101,11 @@ def untrained_like(supernet: Supernet, *, seed: int) -> Supernet:
 def probe_score(network: ExtractedSubnet, spec: SubnetSpec, images: ProbeImages) -> float:
     """Minus the mean squared error, summed over classes, of the probe of all stages."""
     train, val = (stage_features(network, spec, part) for part in (images.train, images.val))
+    return -ridge_error(train, val, images)
+
+
+def ridge_error(train: Tensor, val: Tensor, images: ProbeImages) -> float:
+    """Mean squared error, summed over classes, of ridge regression from features (N, d) to the labels."""
     mean, std = train.mean(0), train.std(0) + EPSILON
     x, y = ((part - mean) / std for part in (train, val))
     share = 1 / images.n_classes
@@ -110,7 +115,7 @@ def probe_score(network: ExtractedSubnet, spec: SubnetSpec, images: ProbeImages)
     )
     gram = x.T @ x + RIDGE * len(x) * torch.eye(x.shape[1], dtype=x.dtype)
     weight = torch.linalg.solve(gram, x.T @ wanted)
-    return -float((y @ weight - truth).square().sum(1).mean())
+    return float((y @ weight - truth).square().sum(1).mean())
 
 
 def stage_features(network: ExtractedSubnet, spec: SubnetSpec, images: Tensor) -> Tensor:

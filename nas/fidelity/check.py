@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from nas.errors import FidelityError
 from nas.evaluate.evaluator import Evaluator
+from nas.evaluate.smooth import smoothed
 from nas.fidelity.measure import Subject, fidelity
 from nas.fidelity.proxies import proxies
 from nas.fidelity.report import FidelityReport
@@ -24,24 +25,28 @@ def check_ranking(
     metric: str,
     in_channels: int,
     n_classes: int,
+    smooth: bool = False,
     seed: int = 0,
     resamples: int = 1000,
     report: Callable[[int, int], None] = lambda *_: None,
 ) -> FidelityReport:
     """Estimate ``metric`` of every subnet of the truth and report how well it orders them.
 
-    ``supernet`` is the name to put into the report. ``report(done, total)`` counts subnets and may
+    ``supernet`` is the name to put into the report. ``smooth`` replaces the estimates by what an
+    additive law fitted to them says (nas/evaluate/smooth.py). ``report(done, total)`` counts subnets and may
     raise to stop. Raises FidelityError for a metric that the evaluator does not give, a subnet
     that it cannot evaluate, and whatever ``fidelity`` refuses.
     """
     if metric not in evaluator.metrics:
         raise FidelityError(f"metric must be one of {evaluator.metrics}; got {metric!r}")
-    estimates = _estimates(evaluator, truth.archs, metric, report)
+    estimates: Sequence[float] = _estimates(evaluator, truth.archs, metric, report)
+    if smooth:
+        estimates = smoothed(space, truth.archs, estimates).tolist()
     return fidelity(
         estimates,
         truth.top1,
         proxies(space, truth.archs, in_channels=in_channels, n_classes=n_classes),
-        subject=Subject(space.id, supernet, metric, truth.source),
+        subject=Subject(space.id, supernet, f"{metric}, smoothed" if smooth else metric, truth.source),
         seed=seed,
         resamples=resamples,
     )

@@ -1,0 +1,82 @@
+"""Smoothing by an additive law, and the probes of every layer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from nas.data.types import Split
+from nas.errors import ConfigError
+from nas.evaluate.layer_probe import LayerProbeEvaluator, probed_layers
+from nas.evaluate.smooth import smoothed
+from nas.supernet.supernet import Supernet
+from searchspaces.registry import get_space
+from searchspaces.space import Arch
+from searchspaces.subnet import SubnetSpec
+
+SIZES = get_space("nats-size-d8-r8")
+
+
+def archs_of(name: str, n: int) -> list[Arch]:
+    space, rng = get_space(name), np.random.default_rng(0)
+    return [space.sample(rng) for _ in range(n)]
+
+
+def test_a_law_of_log_widths_is_found_under_noise() -> None:
+    archs = archs_of("nats-size-d8-r8", 300)
+    weights = np.array([0.22, 0.15, 0.26, 0.2, 0.17])
+    law = np.array([weights @ np.log([float(v) for v in SIZES.values(arch).values()]) for arch in archs])
+    noisy = law + np.random.default_rng(1).normal(0, law.std(), len(law))
+    found = smoothed(SIZES, archs, noisy.tolist())
+    assert np.corrcoef(found, law)[0, 1] > 0.97
+    assert np.corrcoef(noisy, law)[0, 1] < 0.8
+
+
+def test_operators_contribute_a_constant_per_option() -> None:
+    space, archs = get_space("nasbench201"), archs_of("nasbench201", 400)
+    worth = {"none": 0.0, "skip_connect": 1.0, "nor_conv_1x1": 3.0, "nor_conv_3x3": 5.0, "avg_pool_3x3": -1.0}
+    law = np.array([sum(worth[str(v)] for v in space.values(arch).values()) for arch in archs])
+    assert np.corrcoef(smoothed(space, archs, law.tolist()), law)[0, 1] > 0.999
+
+
+def test_constant_estimates_and_inactive_choices_are_harmless() -> None:
+    np.testing.assert_allclose(smoothed(SIZES, archs_of("nats-size-d8-r8", 5), [2.0] * 5), 2.0)
+    archs = archs_of("hybrid-tiny", 20)
+    assert np.isfinite(smoothed(get_space("hybrid-tiny"), archs, list(np.arange(20.0)))).all()
+
+
+@pytest.mark.parametrize("estimates", [[1.0], [1.0, float("nan")], [1.0, 2.0, 3.0]])
+def test_bad_estimates_are_refused(estimates: list[float]) -> None:
+    with pytest.raises(ConfigError, match="estimates must be 2 finite numbers"):
+        smoothed(SIZES, archs_of("nats-size-d8-r8", 2), estimates)
+
+
+def test_probed_layers_lie_behind_the_first_halving() -> None:
+    spec = SIZES.decode(SIZES.extreme(largest=True))
+    assert {spec.layers[i].slot for i in probed_layers(spec)} == {
+        "s1.c0/cell",
+        "s2.c0/downsample",
+        "s2.c0/cell",
+    }
+    flat = SubnetSpec(8, (spec.layers[0], spec.layers[1], spec.layers[-1]))
+    assert probed_layers(flat) == {1}
+
+
+def test_an_informative_image_is_probed_better_than_noise() -> None:
+    torch.manual_seed(0)
+    supernet = Supernet(SIZES, n_classes=3, in_channels=1).eval()
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 240)
+    noise = rng.integers(0, 256, (240, 1, 8, 8), dtype=np.uint8)
+    coloured = (60 * labels[:, None, None, None] + noise // 4).astype(np.uint8)
+    scores = []
+    for images in (noise, coloured):
+        train, val = Split(images[:160], labels[:160]), Split(images[160:], labels[160:])
+        calibration = [torch.from_numpy(images[:64]).float() / 255]
+        evaluator = LayerProbeEvaluator(supernet, train, val, calibration)
+        archs = archs_of("nats-size-d8-r8", 3)
+        evaluations = evaluator.evaluate([*archs, Arch("other@1", (0,))])
+        assert evaluations[3].error is not None
+        scores.append(np.mean([evaluation.values["layer_probe"] for evaluation in evaluations[:3]]))
+    assert scores[1] > scores[0] + 0.1
