@@ -1,4 +1,4 @@
-"""Mutation, crossover and neighbourhood: pure functions of (space, arch, rng) with canonical results."""
+"""Sampling, mutation, crossover and neighbourhood: pure functions of (space, arch, rng) with canonical results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from searchspaces.errors import InvalidArchError
-from searchspaces.space import Arch, SearchSpace
+from searchspaces.space import Arch, Choice, SearchSpace
+
+
+def sample_lean(space: SearchSpace, rng: np.random.Generator) -> Arch:
+    """A random arch of the cheap side: each numeric choice takes its first option with one probability.
+
+    That probability is drawn from U(0, 1) for every arch, so archs range from ``space.sample``'s
+    to the smallest; choices of kind stay uniform. Random archs alone hardly ever are small in all
+    their choices, but the fast end of a front is.
+    """
+    share = rng.random()
+    return space.arch([_lean_gene(choice, share, rng) for choice in space.choices])
 
 
 def mutate(space: SearchSpace, arch: Arch, rng: np.random.Generator, *, rate: float) -> Arch:
@@ -68,6 +79,13 @@ def neighbours(space: SearchSpace, arch: Arch) -> list[Arch]:
             if option != arch.genes[i]:
                 found.append(space.arch([*arch.genes[:i], option, *arch.genes[i + 1 :]]))
     return found
+
+
+def _lean_gene(choice: Choice, share: float, rng: np.random.Generator) -> int:
+    """An option index: 0 with probability ``share`` if the choice is of a number, else uniform."""
+    cheapest, gene = rng.random() < share, int(rng.integers(len(choice.values)))
+    numeric = not any(isinstance(value, str) for value in choice.values)
+    return 0 if numeric and cheapest else gene
 
 
 def _active(space: SearchSpace, arch: Arch) -> Sequence[bool]:

@@ -20,6 +20,7 @@ from predictors.latency import LatencyPredictor
 from predictors.profiler import MeasurementProtocol
 from predictors.runtimes.registry import get_runtime
 from searchspaces.space import Arch, SearchSpace
+from searchspaces.variation import sample_lean
 from service.jobs.context import JobContext
 from service.jobs.inputs import Trained, open_supernet
 from service.jobs.measuring import measure
@@ -59,13 +60,16 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
 
 
 def sample_archs(space: SearchSpace, n: int, seed: int) -> list[Arch]:
-    """``n`` distinct archs, the smallest and the largest first; all of them if there are no more."""
+    """``n`` distinct archs, the smallest and the largest first; all of them if there are no more.
+
+    Every other one leans to the cheap side, where fronts begin and random archs are rare.
+    """
     if space.size() <= 2 * n:
         return list(islice(space.archs(), n))
     rng = np.random.default_rng([seed, 6])
     archs = dict.fromkeys((space.extreme(largest=False), space.extreme(largest=True)))
     while len(archs) < n:
-        archs[space.sample(rng)] = None
+        archs[space.sample(rng) if len(archs) % 2 else sample_lean(space, rng)] = None
     return list(archs)
 
 

@@ -10,12 +10,30 @@ from hypothesis import strategies as st
 from searchspaces.errors import InvalidArchError
 from searchspaces.registry import get_space
 from searchspaces.space import Arch, Choice, SearchSpace
-from searchspaces.variation import crossover, mutate, neighbours
+from searchspaces.variation import crossover, mutate, neighbours, sample_lean
 from tests.contracts.toy import toy_space
 from tests.searchspaces.spaces import sample, seeds, small_spaces, space_of
 
 TINY = get_space("hybrid-tiny")
 spaces = st.one_of(small_spaces(), st.sampled_from([TINY, toy_space()]))
+
+
+@given(spaces, seeds)
+def test_lean_samples_are_canonical_and_seeded(space: SearchSpace, seed: int) -> None:
+    arch = sample_lean(space, np.random.default_rng(seed))
+    assert space.arch(arch.genes) == arch
+    assert arch == sample_lean(space, np.random.default_rng(seed))
+
+
+def test_lean_samples_lean_in_numbers_only_and_reach_the_largest() -> None:
+    space = space_of(*(Choice(f"c{i}", (1, 2)) for i in range(6)), Choice("kind", ("a", "b")))
+    rng = np.random.default_rng(0)
+    genes = np.array([sample_lean(space, rng).genes for _ in range(4000)])
+    assert np.allclose(genes[:, :6].mean(0), 0.25, atol=0.03)  # half of the half that is not forced
+    assert abs(genes[:, 6].mean() - 0.5) < 0.03
+    small = (genes[:, :6].sum(1) == 0).mean()
+    assert small > 0.1  # 1/64 of uniform archs
+    assert (genes[:, :6].sum(1) == 6).any()
 
 
 @given(spaces, seeds, st.floats(0, 1))
