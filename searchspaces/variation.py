@@ -1,4 +1,4 @@
-"""Sampling, mutation, crossover and neighbourhood: pure functions of (space, arch, rng) with canonical results."""
+"""Sampling, mutation, crossover, neighbourhood: pure functions of (space, arch, rng), canonical results."""
 
 from __future__ import annotations
 
