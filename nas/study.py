@@ -10,20 +10,17 @@ the space is exhausted; nothing but the trials needs to be kept to go on after a
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 
 from nas.errors import ConfigError, EvaluatorError, InfeasibleError
+from nas.evaluate.chunks import evaluate_chunks
 from nas.evaluate.evaluator import EvaluationPool
-from nas.pareto import cost_matrix, hypervolume, pareto_front, reference_costs
+from nas.pareto import cost_matrix, hypervolume, is_feasible, pareto_front, reference_costs
 from nas.search.searcher import Searcher
 from nas.store import StudyStore
 from nas.types import Constraint, Evaluation, Study, Trial, TrialState
 from searchspaces.space import Arch
-
-CHUNKS_PER_SLOT = 2  # per batch: enough to even out slow chunks, few enough for a prefix-sharing evaluator
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +64,12 @@ def run_study(
     contract or fails on every arch, and InfeasibleError when no evaluated arch satisfies the
     constraints; the message names them and the closest value found.
     """
-    _check(study)
+    check_settings(study)
     store.create_study(study)
     run = _Run(study, pool, store, report or (lambda _: None), should_stop or (lambda: False))
     result = run.advance(searcher)
     if not result.stopped:
-        run.check_outcome()
+        check_outcome(study, run.evaluations)
     return result
 
 
@@ -108,7 +105,7 @@ class _Run:
             if not batch:
                 if self.should_stop():
                     return self._result(stopped=True)
-                batch = self.store.start_trials(study.id, _ask(searcher, size))
+                batch = self.store.start_trials(study.id, ask_exactly(searcher, size))
             evaluations = self.finish(batch)
             if evaluations is None:
                 return self._result(stopped=True)
@@ -127,28 +124,17 @@ class _Run:
         finished = {t.number: t.evaluation for t in batch if t.state is not TrialState.RUNNING}
         self._add(list(finished.values()))
         running = [trial for trial in batch if trial.state is TrialState.RUNNING]
-        chunks = deque(_split(running, self.pool.capacity * CHUNKS_PER_SLOT))
-        in_flight: dict[Future[list[Evaluation]], list[Trial]] = {}
-        while chunks or in_flight:
-            while chunks and len(in_flight) < self.pool.capacity and not self.should_stop():
-                chunk = chunks.popleft()
-                in_flight[self.pool.submit([trial.evaluation.arch for trial in chunk])] = chunk
-            if not in_flight:
-                return None
-            done = wait(in_flight, return_when=FIRST_COMPLETED).done
-            for future in sorted(done, key=lambda f: in_flight[f][0].number):
-                finished |= self._store(in_flight.pop(future), future.result())
+        archs = [trial.evaluation.arch for trial in running]
+        for start, results in evaluate_chunks(archs, self.pool, self.should_stop):
+            finished |= self._store(running[start : start + len(results)], results)
+        if len(finished) < len(batch):
+            return None
         return [finished[trial.number] for trial in batch]
 
     def _store(self, chunk: Sequence[Trial], results: Sequence[Evaluation]) -> dict[int, Evaluation]:
-        if [result.arch for result in results] != [trial.evaluation.arch for trial in chunk]:
-            raise EvaluatorError(
-                f"the evaluator returned {len(results)} evaluations for {len(chunk)} archs, "
-                "or returned them in another order"
-            )
         stored = {
             trial.number: self.store.finish_trial(
-                self.study.id, trial.number, _sound(self.study, result)
+                self.study.id, trial.number, sound(self.study, result)
             ).evaluation
             for trial, result in zip(chunk, results, strict=True)
         }
@@ -170,19 +156,8 @@ class _Run:
         objectives = self.study.objectives
         return hypervolume(cost_matrix(self.front, objectives), reference_costs(objectives))
 
-    def check_outcome(self) -> None:
-        """Raise when the study has nothing to show, and say why."""
-        complete = [e for e in self.evaluations if e.error is None]
-        if self.evaluations and not complete:
-            raise EvaluatorError(
-                f"all {self.n_trials} trials of study {self.study.id!r} failed; "
-                f"the first with: {self.evaluations[0].error}"
-            )
-        if complete and not self.front:
-            raise InfeasibleError(_infeasible_message(self.study, complete))
 
-
-def _ask(searcher: Searcher, size: int) -> list[Arch]:
+def ask_exactly(searcher: Searcher, size: int) -> list[Arch]:
     """``size`` archs, or fewer only if the searcher has no more at all."""
     archs: list[Arch] = []
     while len(archs) < size and (more := searcher.ask(size - len(archs), pending=archs)):
@@ -190,12 +165,7 @@ def _ask(searcher: Searcher, size: int) -> list[Arch]:
     return archs
 
 
-def _split(trials: Sequence[Trial], n_chunks: int) -> list[list[Trial]]:
-    size = max(1, math.ceil(len(trials) / n_chunks))
-    return [list(trials[i : i + size]) for i in range(0, len(trials), size)]
-
-
-def _sound(study: Study, evaluation: Evaluation) -> Evaluation:
+def sound(study: Study, evaluation: Evaluation) -> Evaluation:
     """The evaluation, as an error if a value is not finite; a missing metric is the evaluator's fault."""
     if evaluation.error is not None:
         return evaluation
@@ -208,7 +178,8 @@ def _sound(study: Study, evaluation: Evaluation) -> Evaluation:
     return evaluation
 
 
-def _check(study: Study) -> None:
+def check_settings(study: Study) -> None:
+    """Raise ConfigError, which names the field, for settings out of range."""
     for name, value in (("budget", study.budget), ("batch_size", study.batch_size)):
         if value < 1:
             raise ConfigError(f"{name} of study {study.id!r} must be at least 1; got {value}")
@@ -222,6 +193,18 @@ def _check(study: Study) -> None:
     for objective in study.objectives:
         if not math.isfinite(objective.reference):
             raise ConfigError(f"reference of {objective.metric!r} must be finite; got {objective.reference}")
+
+
+def check_outcome(study: Study, evaluations: Sequence[Evaluation]) -> None:
+    """Raise when a study has nothing to show, and say why: EvaluatorError or InfeasibleError."""
+    complete = [e for e in evaluations if e.error is None]
+    if evaluations and not complete:
+        raise EvaluatorError(
+            f"all {len(evaluations)} trials of study {study.id!r} failed; "
+            f"the first with: {evaluations[0].error}"
+        )
+    if complete and not any(is_feasible(evaluation, study.constraints) for evaluation in complete):
+        raise InfeasibleError(_infeasible_message(study, complete))
 
 
 def _infeasible_message(study: Study, complete: Sequence[Evaluation]) -> str:
