@@ -40,20 +40,30 @@ def quality_of(prediction: Prediction, targets: FloatArray, *, n_train: int) -> 
 
     Raises InvalidValueError for fewer.
     """
-    if len(targets) < 2:
-        raise InvalidValueError(f"quality needs at least 2 held-out targets; got {len(targets)}")
+    spearman, kendall_tau = rank_correlations(prediction.mean, targets)
     error = np.abs(prediction.mean - targets) / targets
     inside = (prediction.low <= targets) & (targets <= prediction.high)
-    ranked = np.ptp(prediction.mean) > 0 and np.ptp(targets) > 0
     return Quality(
-        spearman=float(spearmanr(prediction.mean, targets).statistic) if ranked else 0.0,
-        kendall_tau=float(kendalltau(prediction.mean, targets).statistic) if ranked else 0.0,
+        spearman=spearman,
+        kendall_tau=kendall_tau,
         mape=float(error.mean()),
         within_10=float((error <= CLOSE).mean()),
         coverage_90=float(inside.mean()),
         n_train=n_train,
         n_test=len(targets),
     )
+
+
+def rank_correlations(predicted: FloatArray, targets: FloatArray) -> tuple[float, float]:
+    """Spearman's rho and Kendall's tau-b; both 0 where predictions or targets are all equal.
+
+    Raises InvalidValueError for fewer than 2 targets.
+    """
+    if len(targets) < 2:
+        raise InvalidValueError(f"quality needs at least 2 held-out targets; got {len(targets)}")
+    if np.ptp(predicted) == 0 or np.ptp(targets) == 0:
+        return 0.0, 0.0
+    return float(spearmanr(predicted, targets).statistic), float(kendalltau(predicted, targets).statistic)
 
 
 def evaluate_predictor(
@@ -71,11 +81,23 @@ def cross_validate(
     folds: int = 5,
     seed: int = 0,
 ) -> Quality:
-    """Quality from k-fold cross-validation, pooled: every arch is held out once.
+    """Quality from k-fold cross-validation, pooled; see ``cross_predict``."""
+    predicted, n_train = cross_predict(make, archs, targets, folds=folds, seed=seed)
+    return quality_of(predicted, np.asarray(targets, dtype=np.float64), n_train=n_train)
 
-    Equal archs share a fold, so that none is predicted by a fit that has seen it. ``n_train`` is
-    the size of the smallest training set. Raises InvalidValueError for fewer distinct archs than
-    folds.
+
+def cross_predict(
+    make: Callable[[], Predictor],
+    archs: Sequence[Arch],
+    targets: FloatArray,
+    *,
+    folds: int = 5,
+    seed: int = 0,
+) -> tuple[Prediction, int]:
+    """Predictions of k-fold cross-validation, every arch held out once, and the smallest training set's size.
+
+    Equal archs share a fold, so that none is predicted by a fit that has seen it. Raises
+    InvalidValueError for fewer distinct archs than folds.
     """
     targets = np.asarray(targets, dtype=np.float64)
     distinct = list(dict.fromkeys(archs))
@@ -91,5 +113,4 @@ def cross_validate(
         predictor.fit([archs[i] for i in train], targets[train])
         found = predictor.predict([archs[i] for i in test])
         parts[:, test] = found.mean, found.std, found.low, found.high
-    n_train = len(archs) - int(np.bincount(fold).max())
-    return quality_of(Prediction(*parts), targets, n_train=n_train)
+    return Prediction(*parts), len(archs) - int(np.bincount(fold).max())
