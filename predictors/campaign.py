@@ -19,12 +19,14 @@ MIN_REPEATS = 3  # fewer pairs say nothing about noise
 class Campaign:
     """Samples in the order of the candidates; ``repeats`` are second, independent entries of some.
 
-    ``failures`` holds the candidates that the runtime could not run, and why.
+    ``failures`` holds the candidates that the runtime could not run, and why. ``references`` are
+    networks that every campaign of a device measures, so that two campaigns can be compared.
     """
 
     samples: tuple[LatencySample, ...]
     repeats: tuple[LatencySample, ...] = ()
     failures: Mapping[Arch, str] = field(default_factory=dict)
+    references: tuple[LatencySample, ...] = ()
 
     @property
     def spread(self) -> float:
