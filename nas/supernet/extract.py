@@ -68,19 +68,31 @@ def calibrate(network: ExtractedSubnet, images: Sequence[Tensor]) -> None:
 
 def calibrate_norms(network: nn.Module, images: Iterable[Tensor]) -> None:
     """``calibrate`` for any module, with batches that it takes as they are."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    network.eval()
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # cumulative average
-        norm.train()
+    momenta = [norm.momentum for norm in batch_norms(network)]
+    start_calibration(network)
     with torch.no_grad():
         for batch in images:
             network(batch)
-    for norm, momentum in zip(norms, momenta, strict=True):
+    network.eval()
+    for norm, momentum in zip(batch_norms(network), momenta, strict=True):
         norm.momentum = momentum
-        norm.eval()
+
+
+def start_calibration(module: nn.Module) -> None:
+    """Forget the batch-norm statistics: from now on, until eval mode, each batch adds to their average.
+
+    Everything but the norms is in eval mode.
+    """
+    module.eval()
+    for norm in batch_norms(module):
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative average
+        norm.train()
+
+
+def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
+    """The batch norms within a module, itself included."""
+    return [child for child in module.modules() if isinstance(child, nn.BatchNorm2d)]
 
 
 def recalibrate(supernet: Supernet, subnet: SubnetSpec, images: Sequence[Tensor]) -> Supernet:
@@ -107,17 +119,26 @@ def fold(network: ExtractedSubnet) -> ExtractedSubnet:
     """
     if network.training:
         raise ValueError("only a network in eval mode can be folded")
-    calls = []
-    for layer in network.layers:
-        module = network.body.get_submodule(layer.name)
-        folds = any(isinstance(child, ConvNorm) for child in module.modules())
-        calls.append(
-            (layer.name, plain_call(layer.cls, **layer.kwargs, **({"folded": True} if folds else {})))
-        )
+    calls = [
+        (layer.name, _folded_call(layer.cls, layer.kwargs, network.body.get_submodule(layer.name)))
+        for layer in network.layers
+    ]
     folded = ExtractedSubnet(network.resolution, calls)
     for name, module in network.body.named_children():
         folded.body.get_submodule(name).load_state_dict(_folded_module(module).state_dict())
     return folded.eval()
+
+
+def fold_layer(call: PlainCall, module: nn.Module) -> nn.Module:
+    """What ``fold`` makes of one layer: ``module`` was built by ``call`` and is in eval mode."""
+    folded = _folded_call(call.cls, call.kwargs, module).build()
+    folded.load_state_dict(_folded_module(module).state_dict())
+    return folded.eval()
+
+
+def _folded_call(cls: type[nn.Module], kwargs: dict[str, Argument], module: nn.Module) -> PlainCall:
+    folds = any(isinstance(child, ConvNorm) for child in module.modules())
+    return plain_call(cls, **kwargs, **({"folded": True} if folds else {}))
 
 
 def _folded_module(module: nn.Module) -> nn.Module:

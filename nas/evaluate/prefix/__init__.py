@@ -1,0 +1,1 @@
+"""Evaluation of many subnets at once, with what they have in common computed once."""

@@ -1,0 +1,81 @@
+"""The trie of a batch of subnets: layers that several subnets begin with are one node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+
+from searchspaces.subnet import Layer, SubnetSpec
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A layer behind everything on the way to it; ``subnets`` are the indices of those that end here."""
+
+    layer: Layer
+    children: dict[Layer, Node] = field(default_factory=dict)
+    subnets: list[int] = field(default_factory=list)
+
+    def walk(self) -> Iterator[Node]:
+        """The node and all below it."""
+        yield self
+        for child in self.children.values():
+            yield from child.walk()
+
+
+@dataclass(slots=True, eq=False)
+class Root:
+    """What all subnets of one resolution share: the images of that many pixels."""
+
+    resolution: int
+    children: dict[Layer, Node] = field(default_factory=dict)
+
+    def nodes(self) -> Iterator[Node]:
+        """All nodes below."""
+        for child in self.children.values():
+            yield from child.walk()
+
+
+def build_tries(subnets: Iterable[tuple[int, SubnetSpec]]) -> list[Root]:
+    """One trie per resolution, in the order in which these (index, subnet) pairs first need them.
+
+    Equal layers behind equal layers are one node. Every subnet ends in a leaf, its head.
+    """
+    roots: dict[int, Root] = {}
+    for index, subnet in subnets:
+        at: Root | Node = roots.setdefault(subnet.resolution, Root(subnet.resolution))
+        for layer in subnet.layers:
+            at = at.children.setdefault(layer, Node(layer))
+        assert isinstance(at, Node)
+        at.subnets.append(index)
+    return list(roots.values())
+
+
+def prefix_groups(
+    subnets: Sequence[tuple[int, SubnetSpec]], weight_bytes: Callable[[Layer], int], limit: int
+) -> list[list[tuple[int, SubnetSpec]]]:
+    """Cut a sequence of subnets so that the layers of each group's tries hold at most ``limit`` bytes.
+
+    What a subnet has in common with the one before it counts once, so subnets that begin alike
+    should be neighbours. A group holds at least one subnet, whatever it weighs.
+    """
+    groups: list[list[tuple[int, SubnetSpec]]] = []
+    held = 0
+    for index, subnet in subnets:
+        shared = _n_shared(groups[-1][-1][1], subnet) if groups else 0
+        new = sum(map(weight_bytes, subnet.layers[shared:]))
+        if not groups or held + new > limit:
+            groups.append([])
+            held, new = 0, sum(map(weight_bytes, subnet.layers))
+        held += new
+        groups[-1].append((index, subnet))
+    return groups
+
+
+def _n_shared(a: SubnetSpec, b: SubnetSpec) -> int:
+    """How many layers both begin with, on images of the same size."""
+    if a.resolution != b.resolution:
+        return 0
+    pairs = zip(a.layers, b.layers, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
