@@ -37,7 +37,7 @@ class DeviceStore:
         Samples and predictors of an earlier fingerprint are kept, and no longer used for this name.
         ``allowed_kinds``: the block kinds that it runs exactly; empty means all.
         """
-        _check_device(device)
+        check_device(device)
         columns = {
             "name": device.name,
             "fingerprint": device.fingerprint,
@@ -84,7 +84,7 @@ class DeviceStore:
         rows = [_sample_columns(supernet, campaign, sample) for sample in samples]
         devices = {sample.device.fingerprint: sample.device for sample in samples}
         for device in devices.values():
-            _check_device(device)
+            check_device(device)
 
         def work(session: Session) -> int:
             for device in devices.values():
@@ -180,7 +180,8 @@ def _device(session: Session, row: DeviceRow) -> DeviceRecord:
     return device_of(row, session.get_one(FingerprintRow, row.fingerprint))
 
 
-def _check_device(device: Device) -> None:
+def check_device(device: Device) -> None:
+    """Raise InvalidRecordError, which names the field, for a device that cannot be stored."""
     check_name("device", device.name)
     for field in ("hardware", "runtime", "runtime_version", "precision"):
         check_text(field, getattr(device, field))

@@ -59,6 +59,26 @@ class ArtifactExistsError(NasError, ValueError):
     """An artifact of this digest is stored with another size."""
 
 
+class AgentNotFoundError(NasError, LookupError):
+    """No agent has this name."""
+
+
+class AgentCodeError(NasError, PermissionError):
+    """A one-time code is unknown, used or expired."""
+
+
+class AgentNameTakenError(NasError, ValueError):
+    """A device that is no agent has this name."""
+
+
+class AgentQuarantinedError(NasError, RuntimeError):
+    """The agent gets no tasks until an operator lifts its quarantine; the message says why."""
+
+
+class TaskNotFoundError(NasError, LookupError):
+    """The agent has no measurement task of this id."""
+
+
 class DatabaseUrlError(NasError, ValueError):
     """The database URL names no supported database, or its driver is not installed."""
 

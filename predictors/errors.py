@@ -33,3 +33,20 @@ class UnknownRuntimeError(NasError, LookupError):
 
 class UnsupportedModelError(NasError, ValueError):
     """A runtime cannot run this network exactly."""
+
+
+class ServerUnreachableError(NasError, ConnectionError):
+    """The agent's server does not answer, or not in a way that makes sense: try again later."""
+
+
+class AgentRefusedError(NasError, RuntimeError):
+    """The agent's server said no; ``status`` is the HTTP status, ``slug`` names the problem."""
+
+    def __init__(self, status: int, slug: str, detail: str) -> None:
+        super().__init__(f"HTTP {status} {slug}: {detail}")
+        self.status = status
+        self.slug = slug
+
+
+class CredentialsError(NasError, ValueError):
+    """The file of the agent's token is missing, damaged or open to others; the message names it."""

@@ -25,12 +25,24 @@ class FieldError:
     detail: str
 
 
-class InvalidJobError(NasError, ValueError):
-    """A job body is well-formed but cannot be done; ``fields`` names the fields at fault."""
+class InvalidFieldsError(NasError, ValueError):
+    """A body is well-formed but makes no sense here; ``fields`` names the fields at fault."""
 
     def __init__(self, *fields: FieldError) -> None:
         super().__init__("; ".join(f"{field.pointer}: {field.detail}" for field in fields))
         self.fields = fields
+
+
+class InvalidJobError(InvalidFieldsError):
+    """A job cannot be done as it is described."""
+
+
+class InvalidAgentRequestError(InvalidFieldsError):
+    """What an agent says of itself or of its measurement cannot be true."""
+
+
+class AgentUnavailableError(NasError, TimeoutError):
+    """An agent that a job waits for has not been heard of for too long, or gave its task up."""
 
 
 class NoFeasiblePointError(NasError, LookupError):
@@ -111,12 +123,20 @@ STATUS: Mapping[type[NasError], int] = {
     db.SubnetNotFoundError: 404,
     db.ArtifactNotFoundError: 404,
     db.ArtifactExistsError: 409,
+    db.AgentNotFoundError: 404,
+    db.AgentCodeError: 401,
+    db.AgentNameTakenError: 409,
+    db.AgentQuarantinedError: 409,
+    db.TaskNotFoundError: 404,
     db.DatabaseUrlError: 500,
     db.DatabaseSchemaError: 503,
     db.DatabaseBusyError: 503,
     db.DatabaseUnavailableError: 503,
     SettingsError: 500,
+    InvalidFieldsError: 422,
     InvalidJobError: 422,
+    InvalidAgentRequestError: 422,
+    AgentUnavailableError: 503,
     NoFeasiblePointError: 404,
     ArtifactDamagedError: 500,
     JobStoppedError: 409,
@@ -126,6 +146,9 @@ STATUS: Mapping[type[NasError], int] = {
     UnknownTableFormatError: 422,
     predictors.CorruptFitError: 409,
     predictors.InvalidValueError: 422,
+    predictors.ServerUnreachableError: 503,
+    predictors.AgentRefusedError: 502,
+    predictors.CredentialsError: 500,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from db.schema import job_rows, registry_rows, study_rows
+from db.schema import agent_rows, job_rows, registry_rows, study_rows
 from db.schema.base import Base
 
 METADATA = Base.metadata
@@ -19,4 +19,7 @@ ROWS = (
     registry_rows.LatencySampleRow,
     registry_rows.PredictorRow,
     registry_rows.ArtifactRow,
+    agent_rows.AgentRow,
+    agent_rows.AgentCodeRow,
+    agent_rows.MeasurementTaskRow,
 )

@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from searchspaces.errors import NasError
-from service.errors import FieldError, InvalidJobError, NoFeasiblePointError, status_of
+from service.errors import FieldError, InvalidFieldsError, NoFeasiblePointError, status_of
 from service.schemas.results import Problem
 from service.web.body import BodyError
 
@@ -110,7 +110,7 @@ async def _nas_error(request: Request, error: Exception) -> Response:
         status,
         slug=slug_of(error),
         detail=str(error),
-        errors=error.fields if isinstance(error, InvalidJobError) else (),
+        errors=error.fields if isinstance(error, InvalidFieldsError) else (),
         extra=error.extra if isinstance(error, NoFeasiblePointError) else None,
     )
 

@@ -1,0 +1,1 @@
+"""Device agents and the measurement tasks that they lease."""
