@@ -18,7 +18,7 @@ from db.schema.base import database_now
 from db.schema.convert import study_columns, study_of
 from db.schema.registry_rows import LatencySampleRow
 from db.schema.study_rows import FrontMemberRow, StudyRow, TrialRow, TrialValueRow
-from db.schema.trials import ON_FRONT, load_trials, with_values
+from db.schema.trials import ON_FRONT, load_trials, recalled_values, with_values
 from db.session import Transactions
 from nas.errors import StudyExistsError, StudyNotFoundError, TrialFinishedError, TrialNotFoundError
 from nas.store import check_archs, check_evaluation
@@ -60,12 +60,19 @@ class SqlStudyStore:
         self,
         supernet: str | None = None,
         device: str | None = None,
+        race: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[Study]:
-        """Studies, newest first. Raises InvalidCursorError and InvalidRecordError (limit)."""
-        statement = select(StudyRow).where(*_of(supernet, device, None))
-        filters = {"supernet": supernet, "device": device}
+        """Studies, newest first; ``race`` is the id of the study that unites one.
+
+        Raises InvalidCursorError and InvalidRecordError (limit).
+        """
+        conditions = _of(supernet, device, None)
+        if race is not None:
+            conditions.append(StudyRow.race == race)
+        statement = select(StudyRow).where(*conditions)
+        filters = {"supernet": supernet, "device": device, "race": race}
         with self._database.read() as session:
             return NEWEST_FIRST.page(
                 session, statement, study_of, limit=limit, cursor=cursor, filters=filters
@@ -180,9 +187,12 @@ class SqlStudyStore:
         """The stored fronts that match, merged: see ``db.fronts.nondominated_union``.
 
         Latency means the measured one where there is one, else the predicted. Studies without a
-        supernet or device, or whose trials lack top1 or latency_ms, have no part in it.
+        supernet or device, or whose trials lack top1 or latency_ms, have no part in it; nor, unless
+        it is asked for by its id, has a racer's, because the study of its race holds all it found.
         """
         conditions = _of(supernet, device, study)
+        if study is None:
+            conditions.append(StudyRow.race.is_(None))
         if max_latency_ms is not None:
             conditions.append(effective_latency <= check_finite("max_latency_ms", max_latency_ms))
         if min_top1 is not None:
@@ -207,6 +217,17 @@ class SqlStudyStore:
                 f"no trial or sample of supernet {supernet!r} has arch key {arch_key!r}"
             )
         return Arch(found.space, tuple(found.genes))
+
+    def recall(
+        self, supernet: str, archs: Sequence[Arch], metrics: Sequence[str], *, where: tuple[str, float]
+    ) -> dict[Arch, dict[str, float]]:
+        """Values of ``metrics`` from the supernet's complete trials of these archs, in any study.
+
+        Only trials that hold all of them count, and only those whose value of the metric ``where[0]``
+        is ``where[1]``. Archs that have no such trial are left out.
+        """
+        with self._database.read() as session:
+            return recalled_values(session, StudyRow.supernet == supernet, archs, metrics, where)
 
     def check_fronts(self) -> list[str]:
         """Ids of the studies whose stored front is not the one recomputed from all their trials."""
@@ -260,7 +281,7 @@ def _of(supernet: str | None, device: str | None, study: str | None) -> list[Col
 def _check_study(study: Study) -> None:
     for field in ("id", "space", "searcher"):
         check_text(field, getattr(study, field))
-    for field in ("supernet", "device", "predictor"):
+    for field in ("supernet", "device", "predictor", "race"):
         check_text(field, getattr(study, field) or "")
     for field in ("budget", "batch_size"):
         check_integer(field, getattr(study, field), 0, MAX_INT32)

@@ -123,7 +123,7 @@ class _Run:
         """Evaluate what of the batch still runs; its evaluations by number, or None if stopped before."""
         finished = {t.number: t.evaluation for t in batch if t.state is not TrialState.RUNNING}
         self._add(list(finished.values()))
-        running = [trial for trial in batch if trial.state is TrialState.RUNNING]
+        running = alike_together([trial for trial in batch if trial.state is TrialState.RUNNING])
         archs = [trial.evaluation.arch for trial in running]
         for start, results in evaluate_chunks(archs, self.pool, self.should_stop):
             finished |= self._store(running[start : start + len(results)], results)
@@ -155,6 +155,11 @@ class _Run:
     def _hypervolume(self) -> float:
         objectives = self.study.objectives
         return hypervolume(cost_matrix(self.front, objectives), reference_costs(objectives))
+
+
+def alike_together(trials: Sequence[Trial]) -> list[Trial]:
+    """Sorted so that archs which begin alike come into one chunk: evaluators share what they share."""
+    return sorted(trials, key=lambda trial: (trial.evaluation.arch.genes, trial.number))
 
 
 def ask_exactly(searcher: Searcher, size: int) -> list[Arch]:

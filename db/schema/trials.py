@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, and_, exists, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from db.schema.convert import trial_of
-from db.schema.study_rows import FrontMemberRow, TrialRow, TrialValueRow
-from nas.types import Study, Trial
+from db.schema.study_rows import FrontMemberRow, StudyRow, TrialRow, TrialValueRow
+from nas.types import Study, Trial, TrialState
+from searchspaces.space import Arch
 
 OF_TRIAL = and_(TrialValueRow.study_id == TrialRow.study_id, TrialValueRow.number == TrialRow.number)
 ON_FRONT = exists().where(
@@ -39,3 +40,40 @@ def with_values(
         for number, metric, value in session.execute(statement):
             values[number][metric] = value
     return [trial_of(row, study.space, values[row.number]) for row in rows]
+
+
+def recalled_values(
+    session: Session,
+    of_study: ColumnElement[bool],
+    archs: Sequence[Arch],
+    metrics: Sequence[str],
+    where: tuple[str, float],
+) -> dict[Arch, dict[str, float]]:
+    """Arch to its values of all ``metrics``, from complete trials whose value of one metric is given.
+
+    ``of_study`` is a condition on StudyRow. Of several such trials of an arch the first study's counts.
+    """
+    wanted = {(arch.space, arch.genes): arch for arch in archs}
+    mark, value = where
+    marked = exists().where(
+        *(TrialValueRow.study_id == TrialRow.study_id, TrialValueRow.number == TrialRow.number),
+        *(TrialValueRow.metric == mark, TrialValueRow.value == value),
+    )
+    values = aliased(TrialValueRow)
+    statement = (
+        select(StudyRow.space, TrialRow.study_id, TrialRow.genes, values.metric, values.value)
+        .join(StudyRow, StudyRow.id == TrialRow.study_id)
+        .join(values, and_(values.study_id == TrialRow.study_id, values.number == TrialRow.number))
+        .where(of_study, marked, TrialRow.state == TrialState.COMPLETE.value)
+        .where(TrialRow.arch_key.in_([arch.key for arch in archs]), values.metric.in_(metrics))
+        .order_by(StudyRow.created_at.desc(), TrialRow.study_id.desc())
+    )
+    rows: defaultdict[tuple[str, tuple[int, ...]], dict[str, dict[str, float]]] = defaultdict(dict)
+    for space, study_id, genes, metric, number in session.execute(statement):
+        rows[space, tuple(genes)].setdefault(study_id, {})[metric] = number
+    found: dict[Arch, dict[str, float]] = {}
+    for key, studies in rows.items():
+        complete = [row for row in studies.values() if len(row) == len(set(metrics))]
+        if key in wanted and complete:
+            found[wanted[key]] = complete[-1]
+    return found
