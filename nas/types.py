@@ -85,3 +85,4 @@ class Study:
     supernet: str | None = None  # name of the supernet that estimates top1
     device: str | None = None  # name of the device of latency_ms
     predictor: str | None = None  # id of the predictor of latency_ms, the same one to the study's end
+    race: str | None = None  # id of the study that unites the race in which this one is a racer

@@ -77,6 +77,7 @@ def study_columns(study: Study) -> dict[str, Any]:
         "supernet": study.supernet,
         "device": study.device,
         "predictor": study.predictor,
+        "race": study.race,
     }
 
 
@@ -96,6 +97,7 @@ def study_of(row: StudyRow) -> Study:
         supernet=row.supernet,
         device=row.device,
         predictor=row.predictor,
+        race=row.race,
     )
 
 

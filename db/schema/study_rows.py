@@ -28,12 +28,14 @@ class StudyRow(Base):
     supernet: Mapped[str | None]
     device: Mapped[str | None]
     predictor: Mapped[str | None]
+    race: Mapped[str | None]
     next_number: Mapped[int]
     created_at: Mapped[datetime]
 
     __table_args__ = (
         CheckConstraint("next_number >= 0", name="next_number"),
         Index("ix_studies_supernet_device", "supernet", "device"),
+        Index("ix_studies_race", "race"),
     )
 
 

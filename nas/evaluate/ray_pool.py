@@ -30,6 +30,7 @@ from nas.types import Evaluation
 from searchspaces.space import Arch
 
 Arrays = Mapping[str, NDArray[Any]]
+SLOT = "nas_slot"  # a resource of a Ray started here: one for each process that may work beside no actor
 MIN_STORE_BYTES = 128 * 2**20
 STORE_SPARE_BYTES = 64 * 2**20
 
@@ -127,6 +128,7 @@ class RayPool:
             self._folder = Path(tempfile.mkdtemp(prefix="nas-ray-"))
             options |= {
                 "num_cpus": n_actors,
+                "resources": {SLOT: n_actors},
                 "include_dashboard": False,
                 "object_store_memory": max(MIN_STORE_BYTES, n_bytes + STORE_SPARE_BYTES),
                 "_temp_dir": str(self._folder),

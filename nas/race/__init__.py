@@ -1,0 +1,1 @@
+"""A race of searchers: one budget, one set of evaluations, the losers stopped."""
