@@ -110,11 +110,12 @@ def front_points(session: Session, conditions: Sequence[ColumnElement[bool]]) ->
 def nondominated_union(points: Iterable[FrontPoint]) -> list[FrontPoint]:
     """Of each (supernet, device) the points that no other one dominates in top1 and latency, by latency.
 
-    An arch that several studies found counts once: a measured point before a predicted one, then
-    the one of the study that was named later. Points with equal top1 and latency all stay.
+    An arch that several studies found counts once: an evaluated point before a predicted one, then a
+    measured one, then the one of the study that was named later. Points with equal top1 and latency
+    all stay.
     """
     archs: dict[tuple[str, str, str], FrontPoint] = {}
-    for point in sorted(points, key=lambda p: (p.latency_source == "measured", p.study_id, p.number)):
+    for point in sorted(points, key=_by_worth):
         archs[point.supernet, point.device, point.arch.key] = point
     kept: list[FrontPoint] = []
     best: dict[tuple[str, str], FrontPoint] = {}
@@ -126,6 +127,11 @@ def nondominated_union(points: Iterable[FrontPoint]) -> list[FrontPoint]:
         if (point.top1, point.latency_ms) == (leader.top1, leader.latency_ms):
             kept.append(point)
     return kept
+
+
+def _by_worth(point: FrontPoint) -> tuple[bool, bool, str, int]:
+    evaluated, measured = point.top1_source == "evaluated", point.latency_source == "measured"
+    return evaluated, measured, point.study_id, point.number
 
 
 def _by_latency(point: FrontPoint) -> tuple[float, float, str, str, str]:
@@ -155,4 +161,7 @@ def _point(row: Row[Any], values: dict[str, float]) -> FrontPoint:
         measured_latency_ms=measured,
         test_top1=member.test_top1,
         values=values,
+        top1_source="predicted" if "top1_low" in values else "evaluated",
+        top1_low=values.get("top1_low"),
+        top1_high=values.get("top1_high"),
     )

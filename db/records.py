@@ -135,7 +135,8 @@ class PredictorRecord:
 class FrontPoint:
     """One member of a stored front. ``latency_ms`` is the measured value where there is one.
 
-    ``top1`` was estimated on the validation split; ``test_top1`` is set once for final members.
+    ``top1`` was estimated on the validation split, or predicted where ``top1_source`` says so;
+    ``test_top1`` is set once for final members.
     """
 
     study_id: str
@@ -153,6 +154,9 @@ class FrontPoint:
     measured_latency_ms: float | None
     test_top1: float | None
     values: Mapping[str, float] = field(default_factory=dict)
+    top1_source: Literal["evaluated", "predicted"] = "evaluated"
+    top1_low: float | None = None  # ends of the 90 % interval of a predicted one
+    top1_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from service.commands import demo, jobs, results, serve
+from service.commands import demo, imports, jobs, results, serve
 
 app = typer.Typer(
     name="nas",
@@ -18,6 +18,7 @@ for command in (
     serve.worker,
     jobs.train,
     jobs.distill_anchors,
+    imports.import_supernet,
     jobs.profile,
     jobs.search,
     results.front,

@@ -9,7 +9,7 @@ from typing import Any
 WIDTH, HEIGHT = 640, 400
 
 
-FIELDS = ("study_id", "subnet_id", "top1", "test_top1", "latency_ms", "latency_source")
+FIELDS = ("study_id", "subnet_id", "top1", "top1_source", "test_top1", "latency_ms", "latency_source")
 INTERVAL = ("latency_low_ms", "latency_high_ms")
 
 

@@ -32,6 +32,7 @@ from service.schemas.fidelity import FidelityJob
 from service.schemas.jobs import ConstraintSpec, ExtractJob, ProfileJob, SearchJob, SubnetGenes, TrainJob
 from service.settings import Settings
 from service.stores import Stores
+from service.validate_imports import NO_IMAGES, WITHOUT_IMAGES, check_accuracy, check_checkpoint
 from service.validate_networks import check_networks
 
 _Config = create_model(  # the fields of TrainConfig without coercion; their ranges are its own business
@@ -84,7 +85,12 @@ def _train(job: TrainJob, stores: Stores, settings: Settings) -> Iterator[FieldE
     except SupernetNotFoundError:
         if _is_being_trained(job.supernet, stores):
             yield FieldError("#/supernet", f"another job is to train {job.supernet!r}; choose another name")
-    yield from _data(job.data, settings)
+    if job.checkpoint is not None:
+        yield from check_checkpoint(job, settings)
+    elif job.data is None:
+        yield FieldError("#/data", "Field required")
+    if job.data is not None:
+        yield from _data(job.data, settings)
     if job.space is not None:
         try:
             get_space(job.space)
@@ -152,6 +158,8 @@ def _search(job: SearchJob, stores: Stores) -> Iterator[FieldError]:
     missing = list(_device(device, stores))
     yield from missing
     yield from (error for i, item in enumerate(job.constraints) for error in _range(i, item))
+    if not unknown:
+        yield from check_accuracy(job, stores)
     if not (missing or unknown):
         yield from _predictor(job, device, stores)
         yield from _reachable(job, device, stores)
@@ -242,7 +250,10 @@ def _extract(job: ExtractJob, stores: Stores) -> Iterator[FieldError]:
 
 
 def _fidelity(job: FidelityJob, stores: Stores, settings: Settings) -> Iterator[FieldError]:
-    yield from _supernet(job.supernet, stores)
+    unknown = list(_supernet(job.supernet, stores))
+    yield from unknown
+    if not unknown and stores.supernets.get(job.supernet).data == NO_IMAGES:
+        yield FieldError("#/supernet", WITHOUT_IMAGES)
     if job.truth is not None and (problem := path_error(job.truth, settings)):
         yield FieldError("#/truth", problem)
 

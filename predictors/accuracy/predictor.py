@@ -48,11 +48,13 @@ class AccuracyPredictor:
     logits: near the top a point of accuracy is worth more than near chance, and no prediction leaves
     [0, 1]. Intervals are conformal, as those of the latency predictor: leave-one-out residuals over
     the model's deviation give the factor that makes 90 % of the intervals hold (Lei et al. 2018,
-    arXiv 1604.04173, section 2.4, with the jackknife for the split).
+    arXiv 1604.04173, section 2.4, with the jackknife for the split). ``supernet`` is the SHA-256 of
+    the weights that the accuracies belong to, where that is known.
     """
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, *, supernet: str | None = None) -> None:
         self.space = space
+        self.supernet = supernet
         self.quality: AccuracyQuality | None = None
         self._views = ScaledViews(space)
         self._fit: _Fit | None = None
@@ -89,6 +91,7 @@ class AccuracyPredictor:
         fit = self._fitted_or_raise()
         payload = {
             "space": self.space.id,
+            "supernet": self.supernet,
             "views": list(self._views.names),
             "inflation": fit.inflation,
             "quality": None if self.quality is None else asdict(self.quality),
@@ -108,7 +111,7 @@ class AccuracyPredictor:
         path = folder / f"{NAME}.json"
         if payload.get("space") != space.id:
             raise CorruptFitError(f"{path}: fitted to space {payload.get('space')}, not to {space.id}")
-        predictor = cls(space)
+        predictor = cls(space, supernet=payload.get("supernet"))
         if payload.get("views") != list(predictor._views.names):
             raise CorruptFitError(f"{path}: features differ from those of this version; fit again")
         try:

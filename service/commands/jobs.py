@@ -117,6 +117,9 @@ def search(
     max_latency_ms: Annotated[float | None, typer.Option(help="Constraint.")] = None,
     min_top1: Annotated[float | None, typer.Option(help="Constraint.")] = None,
     batch_size: Annotated[int, typer.Option(help="Subnets proposed at a time.")] = 20,
+    accuracy: Annotated[
+        str, typer.Option(help="evaluated, or predicted (an imported supernet's predictor).")
+    ] = "evaluated",
     study: Annotated[str | None, typer.Option(help="Id of the study; default: the job's.")] = None,
     seed: Seed = 0,
     wait: Wait = True,
@@ -132,6 +135,7 @@ def search(
     with problems_to_exit(), connect(server) as client:
         name = the_supernet(client, supernet)
         body = {"supernet": name, "device": device, "searcher": searcher, "constraints": constraints}
+        body["accuracy"] = accuracy
         sizes = {"budget": budget, "batch_size": batch_size, "seed": seed, "study": study}
         job = run_job(client, "search", as_json=as_json, wait=wait, **body, **sizes)
         if not as_json and wait:

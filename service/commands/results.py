@@ -32,7 +32,7 @@ Supernet = Annotated[str | None, typer.Option(help="Name of a supernet.")]
 StudyId = Annotated[str | None, typer.Option(help="Id of a study.")]
 MaxLatency = Annotated[float | None, typer.Option(help="At most so many milliseconds.")]
 MinTop1 = Annotated[float | None, typer.Option(help="At least this accuracy, in [0, 1].")]
-POINT_COLUMNS = ("subnet_id", "top1", "test_top1", "latency_ms", "latency_source", "device")
+POINT_COLUMNS = ("subnet_id", "top1", "top1_source", "test_top1", "latency_ms", "latency_source", "device")
 DEVICE_COLUMNS = ("name", "runtime", "runtime_version", "threads", "hardware")
 
 

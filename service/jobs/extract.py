@@ -49,7 +49,9 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
         subnet if isinstance(subnet, str) else SubnetGenes.model_validate(subnet), context.stores
     )
     trained = open_supernet(record.name, context)
-    data = trained.images(context)
+    data = trained.images(context) if trained.has_images else None
+    calibration = trained.calibration(data)
+    samples = calibration[0] if data is None else to_float(torch.from_numpy(data.val.images[:N_SAMPLES]))
     facts = _facts(job, trained, arch, data, context)
     context.check_stop()
     context.report("export", 0, 1)
@@ -61,9 +63,9 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
         arch,
         folder,
         formats=job.payload["formats"],
-        calibration=trained.calibration(data),
-        samples=to_float(torch.from_numpy(data.val.images[:N_SAMPLES])),
-        classes=data.classes,
+        calibration=calibration,
+        samples=samples[:N_SAMPLES],
+        classes=tuple(trained.info["classes"]),
         facts=facts,
     )
     files = [_store(file, job, context) for file in sorted(folder.iterdir())]
@@ -94,31 +96,42 @@ def _store(file: Path, job: Job, context: JobContext) -> ArtifactRecord:
     return record
 
 
-def _facts(job: Job, trained: Trained, arch: Arch, data: ImageData, context: JobContext) -> PackageFacts:
+def _facts(
+    job: Job, trained: Trained, arch: Arch, data: ImageData | None, context: JobContext
+) -> PackageFacts:
     """Accuracy, latency and lineage; the test split only if the subnet was on a final front."""
     point = _front_point(job, trained, arch, context)
-    network = trained.network(arch, trained.calibration(data))
-    images, labels = to_float(torch.from_numpy(data.val.images)), torch.from_numpy(data.val.labels)
     device = _device(job, point, context)
-    tested = None if point is None else point.test_top1
     return PackageFacts(
         name=f"{trained.record.name}-{arch.key}",
         device=device,
         predicted=None if device is None else _predicted(trained, arch, device, context),
         measured=None if device is None else _measured(trained, arch, device, context),
-        val=Accuracy(top1(network, images, labels), len(labels)),
-        test=None if tested is None else Accuracy(tested, len(data.test)),
+        val=None if data is None else _validated(trained, arch, data),
+        test=None if data is None else _tested(point, data),
         lineage=Lineage(
             supernet=trained.record.name,
             supernet_sha256=trained.record.digest,
             study=None if point is None else point.study_id,
             trial=None if point is None else point.number,
             job=job.id,
-            data=trained.record.data,
-            data_sha256=data.digest,
+            data=trained.record.data if trained.has_images else trained.info.get("data"),
+            data_sha256=trained.info["data_digest"],
             seed=int(trained.info["seed"]),
         ),
     )
+
+
+def _validated(trained: Trained, arch: Arch, data: ImageData) -> Accuracy:
+    network = trained.network(arch, trained.calibration(data))
+    images, labels = to_float(torch.from_numpy(data.val.images)), torch.from_numpy(data.val.labels)
+    return Accuracy(top1(network, images, labels), len(labels))
+
+
+def _tested(point: FrontPoint | None, data: ImageData) -> Accuracy | None:
+    if point is None or point.test_top1 is None:
+        return None
+    return Accuracy(point.test_top1, len(data.test))
 
 
 def _front_point(job: Job, trained: Trained, arch: Arch, context: JobContext) -> FrontPoint | None:

@@ -15,12 +15,15 @@ from db.records import SupernetRecord
 from nas.data.load import ImageData, load_data
 from nas.errors import CheckpointError, DataError
 from nas.evaluate.accuracy import calibration_images
+from nas.supernet.calibration import load_calibration
 from nas.supernet.checkpoint import load_supernet
 from nas.supernet.extract import ExtractedSubnet, calibrate, extract_subnet, fold
 from nas.supernet.supernet import Supernet
 from searchspaces.space import Arch
 from service.jobs.context import JobContext
+from service.validate_imports import NO_IMAGES
 
+ACCURACY_FOLDER = "accuracy"  # in a supernet's folder: the predictor of its subnets' accuracy
 SPLIT_SEED = 0  # one division of the images for all jobs: what one trains on, no other scores on
 
 
@@ -32,18 +35,30 @@ class Trained:
     supernet: Supernet
     info: dict[str, Any]
 
+    @property
+    def has_images(self) -> bool:
+        """Whether its images are there; without them accuracies can be predicted, not evaluated."""
+        return self.record.data != NO_IMAGES
+
     def images(self, context: JobContext) -> ImageData:
         """The images that it was trained on, divided as they were then.
 
-        Raises DataError if they are not the same any more.
+        Raises DataError if they are not the same any more, or were never there.
         """
+        if not self.has_images:
+            raise DataError(f"supernet {self.record.name!r} was imported without its images")
         data = open_data(self.record.data, context)
         if data.digest != self.info["data_digest"]:
             raise DataError(f"{self.record.data}: its images are not those that the supernet was trained on")
         return data
 
-    def calibration(self, data: ImageData) -> list[Tensor]:
-        """The training images that batch-norm statistics are taken from."""
+    def calibration(self, data: ImageData | None) -> list[Tensor]:
+        """The training images that batch-norm statistics are taken from; without data, its checkpoint's.
+
+        Raises CheckpointError if there are none.
+        """
+        if data is None:
+            return load_calibration(Path(self.record.folder))
         return calibration_images(data.train, seed=int(self.info["seed"]))
 
     def network(self, arch: Arch, calibration: Sequence[Tensor] = ()) -> ExtractedSubnet:

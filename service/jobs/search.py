@@ -15,9 +15,10 @@ from db.records import Job, PredictorRecord, SupernetRecord
 from nas.data.types import ImageData, Split
 from nas.errors import StudyNotFoundError
 from nas.evaluate.accuracy import SupernetEvaluator, top1
-from nas.evaluate.evaluator import Evaluator
+from nas.evaluate.evaluator import EvaluationPool, Evaluator
 from nas.evaluate.joint import CostEvaluator, JointEvaluator, LatencyEvaluator
 from nas.evaluate.known import ExactPredictor
+from nas.evaluate.predicted import PredictedAccuracyEvaluator
 from nas.evaluate.ray_pool import RayPool
 from nas.search.knowledge import Knowledge
 from nas.search.registry import get_searcher
@@ -31,6 +32,7 @@ from predictors.profiler import MeasurementProtocol
 from searchspaces.registry import get_space
 from searchspaces.space import SearchSpace
 from service.errors import JobStoppedError
+from service.jobs.accuracy import is_predicted, predicted_accuracy, predicting_pool, require_same_source
 from service.jobs.context import JobContext
 from service.jobs.inputs import Trained, open_supernet
 from service.jobs.measuring import local_runtime, measure
@@ -46,20 +48,20 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
     Raises InfeasibleError, which names the constraint that nothing satisfies; JobStoppedError.
     """
     trained = open_supernet(job.payload["supernet"], context)
-    data = trained.images(context)
     study, predictor = _study(job, trained.record, trained.supernet.space, context)
-    factory, arrays = _evaluation(trained, data, predictor)
-    context.report("start workers", 0, 1)
-    pool = RayPool(factory, arrays, os.cpu_count() or 1, address=context.settings.ray_address)
+    accuracy = predicted_accuracy(trained) if is_predicted(job) else None
+    data = trained.images(context) if trained.has_images or accuracy is None else None
+    pool = _pool(trained, data, predictor, accuracy, context)
     try:
-        known = _known(study, trained, predictor)
+        known = _known(study, trained, predictor, accuracy)
         result = _search(study, trained.supernet.space, known, pool, context)
     finally:
         pool.close()
     if result.stopped:
         raise JobStoppedError(f"stopped after {result.n_trials} of {study.budget} trials")
     front = context.stores.studies.front(study.id)
-    _test(study, front, trained, data, context)
+    if data is not None:
+        _test(study, front, trained, data, context)
     n_measured = _measure(study, front, trained, context)
     return {
         "study": study.id,
@@ -73,7 +75,28 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
     }
 
 
-def _known(study: Study, trained: Trained, predictor: LatencyPredictor | None) -> Knowledge:
+def _pool(
+    trained: Trained,
+    data: ImageData | None,
+    predictor: LatencyPredictor | None,
+    accuracy: PredictedAccuracyEvaluator | None,
+    context: JobContext,
+) -> EvaluationPool:
+    """Workers that run subnets on the validation images, or none where accuracies are predicted."""
+    if accuracy is not None:
+        return predicting_pool(trained, accuracy, predictor)
+    assert data is not None
+    factory, arrays = _evaluation(trained, data, predictor)
+    context.report("start workers", 0, 1)
+    return RayPool(factory, arrays, os.cpu_count() or 1, address=context.settings.ray_address)
+
+
+def _known(
+    study: Study,
+    trained: Trained,
+    predictor: LatencyPredictor | None,
+    accuracy: PredictedAccuracyEvaluator | None,
+) -> Knowledge:
     """Which of the study's metrics cost no evaluation."""
     supernet = trained.supernet
     costs = CostEvaluator(supernet.space, in_channels=supernet.in_channels, n_classes=supernet.n_classes)
@@ -82,12 +105,14 @@ def _known(study: Study, trained: Trained, predictor: LatencyPredictor | None) -
         latency = LatencyEvaluator(predictor)
         known |= {metric: ExactPredictor(latency, metric) for metric in latency.metrics}
         known["latency_ms"] = predictor
+    if accuracy is not None:
+        known["top1"] = ExactPredictor(accuracy, "top1")
     asked = [o.metric for o in study.objectives] + [c.metric for c in study.constraints]
     return Knowledge({metric: known[metric] for metric in asked if metric in known})
 
 
 def _search(
-    study: Study, space: SearchSpace, known: Knowledge, pool: RayPool, context: JobContext
+    study: Study, space: SearchSpace, known: Knowledge, pool: EvaluationPool, context: JobContext
 ) -> StudyResult:
     searcher = get_searcher(study.searcher)(
         space, study.objectives, constraints=study.constraints, known=known, seed=study.seed
@@ -162,6 +187,7 @@ def _study(
             predictor=None if record is None else record.id,
         )
         return study, predictor
+    require_same_source(study.id, predicted=is_predicted(job), context=context)
     record = None if study.predictor is None else context.stores.devices.get_predictor(study.predictor)
     return study, _load(record, space)
 

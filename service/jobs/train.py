@@ -24,6 +24,7 @@ from nas.supernet.train import TrainProgress, train
 from searchspaces.registry import LARGE_IMAGE, RESOLUTIONS, get_space
 from searchspaces.space import SearchSpace
 from service.errors import JobStoppedError
+from service.jobs.adopt import adopt
 from service.jobs.context import JobContext
 from service.jobs.inputs import open_data, open_supernet
 
@@ -33,9 +34,12 @@ CIFAR_SIZE = 32  # pixels
 def run(job: Job, context: JobContext) -> Mapping[str, Any]:
     """Train on the payload's data and store the supernet; continues where an earlier runner was stopped.
 
+    A payload with a ``checkpoint`` has been trained already: see ``service.jobs.adopt``.
     Raises DataError, ConfigError, UnknownSpaceError; JobStoppedError when asked to stop.
     """
     payload = job.payload
+    if payload.get("checkpoint") is not None:
+        return adopt(job, context)
     data = open_data(payload["data"], context)
     context.check_stop()
     space = get_space(payload["space"] or default_space(data.resolution, data.in_channels))

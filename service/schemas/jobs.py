@@ -18,7 +18,10 @@ STATES = Literal["pending", "running", "cancelling", "succeeded", "failed", "can
 
 
 class TrainJob(Wire):
-    """Train a supernet on images. ``config`` overrides fields of the training configuration."""
+    """Train a supernet on images. ``config`` overrides fields of the training configuration.
+
+    With ``checkpoint`` a supernet that was trained before is taken as it is; ``data`` may be null then.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"kind": "train", "supernet": "digits", "data": "digits"}]}
@@ -26,7 +29,16 @@ class TrainJob(Wire):
 
     kind: Literal["train"]
     supernet: Name
-    data: str = Field(min_length=1, max_length=4096, description="Source of images, e.g. cifar10:PATH")
+    data: str | None = Field(
+        default=None, min_length=1, max_length=4096, description="Source of images, e.g. cifar10:PATH"
+    )
+    checkpoint: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=4096,
+        description="Folder on the server with a trained supernet, and perhaps its calibration images, "
+        "fidelity report and accuracy predictor",
+    )
     space: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
         default=None, description="Search space; null picks one by image size"
     )
@@ -106,6 +118,10 @@ class SearchJob(Wire):
         default_factory=lambda: list(DEFAULT_OBJECTIVES), min_length=1, max_length=4
     )
     constraints: list[ConstraintSpec] = Field(default_factory=list, max_length=20)
+    accuracy: Literal["evaluated", "predicted"] = Field(
+        default="evaluated",
+        description='top1 on validation images, or "predicted" by an imported supernet\'s own predictor',
+    )
     searcher: str = Field(default="guided", min_length=1, max_length=100)
     budget: int = Field(ge=1, le=1_000_000, description="Number of subnets to evaluate")
     batch_size: int = Field(default=20, ge=1, le=1000)

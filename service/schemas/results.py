@@ -172,7 +172,8 @@ class TrialPage(Answer):
 class FrontPointAnswer(Answer):
     """A member of a front. ``latency_ms`` is the measured value where there is one.
 
-    ``top1`` was estimated on the validation split; ``test_top1`` once, on the test split.
+    ``top1`` was estimated on the validation split, or is predicted, with its 90 % interval, where
+    ``top1_source`` says so; ``test_top1`` was taken once, on the test split.
     """
 
     subnet_id: str
@@ -181,6 +182,9 @@ class FrontPointAnswer(Answer):
     study_id: str
     number: int
     top1: float
+    top1_source: Literal["evaluated", "predicted"]
+    top1_low: float | None
+    top1_high: float | None
     test_top1: float | None
     latency_ms: float
     latency_source: Literal["measured", "predicted"]
