@@ -19,6 +19,11 @@ class LatencySample:
     cpu_ms: tuple[float, ...]
     wall_ms: tuple[float, ...]
 
+    def scaled(self, factor: float) -> LatencySample:
+        """The same with all times multiplied: raw times of one campaign on the scale of another."""
+        cpu_ms, wall_ms = (tuple(factor * time for time in times) for times in (self.cpu_ms, self.wall_ms))
+        return LatencySample(self.arch, self.device, cpu_ms, wall_ms)
+
     @property
     def latency_ms(self) -> float:
         """Median CPU time on a one-thread device, median wall time on any other."""

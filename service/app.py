@@ -12,6 +12,8 @@ from fastapi.concurrency import run_in_threadpool
 
 from service.deps import State, require_token
 from service.routes import (
+    agent,
+    agents,
     artifacts,
     dashboard,
     devices,
@@ -29,13 +31,15 @@ from service.web import problems
 from service.web.guard import Guard
 
 PREFIX = "/api/v1"
-ROUTERS = (jobs, spaces, supernets, devices, studies, fronts, subnets, artifacts)
+ROUTERS = (jobs, spaces, supernets, devices, agents, studies, fronts, subnets)
+AGENT_ROUTERS = (agent, artifacts)  # agents have tokens of their own, which these routes check
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The app of these settings; its database is opened and migrated when it starts.
 
-    Every route below PREFIX asks for the token if there is one; the two health routes do not.
+    Every route below PREFIX asks for the token if there is one, or for an agent's; the two health
+    routes do not.
     """
     app = FastAPI(
         title="StitchNAS",
@@ -51,8 +55,12 @@ def create_app(settings: Settings) -> FastAPI:
     api = APIRouter(prefix=PREFIX, dependencies=[Depends(require_token)], responses=problems.RESPONSES)
     for module in ROUTERS:
         api.include_router(module.router)
+    for_agents = APIRouter(prefix=PREFIX, responses=problems.RESPONSES)
+    for module in AGENT_ROUTERS:
+        for_agents.include_router(module.router)
     api.add_api_route("/openapi.json", _document, include_in_schema=False)
     app.include_router(api)
+    app.include_router(for_agents)
     app.include_router(health.router)
     app.include_router(dashboard.router)
     problems.install(app)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from service.commands import demo, imports, jobs, results, serve
+from service.commands import agents, demo, imports, jobs, results, serve
 
 app = typer.Typer(
     name="nas",
@@ -32,6 +32,10 @@ for command in (
     demo.demo,
 ):
     app.command()(command)
+app.add_typer(agents.app)
+app.command(
+    add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)(agents.agent)
 
 
 def main() -> None:

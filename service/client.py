@@ -174,6 +174,18 @@ class Client:
         """A device; ``here`` is the server's machine under the default runtime."""
         return self._json("GET", f"/devices/{name}")
 
+    def agents(self) -> Iterator[Json]:
+        """All device agents."""
+        return self._pages("/agents", {})
+
+    def agent_code(self, name: str, *, ttl_s: float = 600.0) -> Json:
+        """A one-time ``code`` with which a machine becomes the agent of this name."""
+        return self._json("POST", "/agents/codes", json={"name": name, "ttl_s": ttl_s})
+
+    def agent_action(self, name: str, action: str) -> Json:
+        """``lift`` an agent's quarantine or ``revoke`` its token."""
+        return self._json("POST", f"/agents/{name}:{action}")
+
     def predictors(self, **filters: Any) -> Iterator[Json]:
         """All predictors; filters ``supernet`` and ``device``."""
         return self._pages("/predictors", filters)

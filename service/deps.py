@@ -43,13 +43,18 @@ def get_stores(state: Annotated[State, Depends(get_state)]) -> Stores:
 def require_token(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> None:
-    """401 unless the server has no token (then it listens on loopback only) or the client sends it."""
+    """401 unless ``is_user``."""
+    if not is_user(request, credentials):
+        raise HTTPException(401, "a valid bearer token is needed", {"WWW-Authenticate": "Bearer"})
+
+
+def is_user(request: Request, credentials: HTTPAuthorizationCredentials | None) -> bool:
+    """Whether the server has no token (then it listens on loopback only) or the client sends it."""
     settings: Settings = request.app.state.settings
     if settings.token is None:
-        return
+        return True
     given = credentials.credentials if credentials is not None else ""
-    if not hmac.compare_digest(given.encode(), settings.token.get_secret_value().encode()):
-        raise HTTPException(401, "a valid bearer token is needed", {"WWW-Authenticate": "Bearer"})
+    return hmac.compare_digest(given.encode(), settings.token.get_secret_value().encode())
 
 
 def local_device(runtime: str, threads: int = 1) -> str:

@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     lease_ttl_s: float = Field(default=60.0, gt=0)
     heartbeat_s: float = Field(default=10.0, gt=0)
     poll_s: float = Field(default=0.5, gt=0)
+    agent_lease_s: float = Field(default=60.0, gt=0, description="Of a measurement task without heartbeat")
+    agent_wait_s: float = Field(default=900.0, gt=0, description="For an agent that is not heard of")
     cancel_grace_s: float = Field(default=30.0, ge=0)
 
     @field_validator("data_roots", mode="before")

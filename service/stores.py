@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from db.artifacts import ArtifactStore
 from db.devices import DeviceStore
 from db.jobs import JobStore
+from db.remote.agents import AgentStore
+from db.remote.measurements import MeasurementStore
 from db.session import Database, Transactions
 from db.study_store import SqlStudyStore
 from db.supernets import SupernetStore
@@ -21,6 +23,8 @@ class Stores:
     jobs: JobStore
     supernets: SupernetStore
     devices: DeviceStore
+    agents: AgentStore
+    measurements: MeasurementStore
     studies: SqlStudyStore
     artifacts: ArtifactStore
     files: ArtifactFiles
@@ -32,6 +36,8 @@ def open_stores(database: Transactions, settings: Settings) -> Stores:
         jobs=JobStore(database),
         supernets=SupernetStore(database),
         devices=DeviceStore(database),
+        agents=AgentStore(database),
+        measurements=MeasurementStore(database),
         studies=SqlStudyStore(database),
         artifacts=ArtifactStore(database),
         files=ArtifactFiles(settings.artifacts_url),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, func, select, update
 from sqlalchemy.orm import Session
 
 from db.backend.checks import (
@@ -70,10 +70,10 @@ class MeasurementStore:
         with self._database.read() as session:
             return task_of(_find(session, task_id, agent))
 
-    def lease(self, agent: str, claim_id: str, *, ttl_s: float) -> MeasurementTask | None:
+    def lease(self, agent: str, claim_id: str, *, fingerprint: str, ttl_s: float) -> MeasurementTask | None:
         """The agent's oldest ready task for ``ttl_s`` seconds, or None; the same claim gets the same lease.
 
-        While the agent holds a task it gets no other. Raises AgentQuarantinedError.
+        Tasks for a fingerprint that the agent no longer has are not given. While the agent holds a task it gets no other. Raises AgentQuarantinedError.
         """
         check_text("claim_id", claim_id)
         expires = database_now(check_positive("ttl_s", ttl_s))
@@ -86,6 +86,7 @@ class MeasurementStore:
                 return task_of(held) if held.claim_id == claim_id else None
             wanted = select(JobRow.id).where(JobRow.id == Row.job_id, JobRow.state.in_(WANTED)).exists()
             ready = select(Row).where(Row.agent == agent, Row.state == TaskState.READY, wanted)
+            ready = ready.where(Row.fingerprint == fingerprint)
             row = session.scalar(ready.order_by(Row.id).limit(1).with_for_update(skip_locked=True))
             if row is None:
                 return None
@@ -171,7 +172,7 @@ class MeasurementStore:
         Times of a campaign are multiplied by its scale; samples of no good campaign are left out.
         """
         statement = (
-            select(LatencySampleRow, Row.scale)
+            select(LatencySampleRow, func.coalesce(Row.scale, 1.0))
             .join(Row, Row.id == LatencySampleRow.campaign)
             .where(LatencySampleRow.supernet == supernet, LatencySampleRow.fingerprint == fingerprint)
             .where(Row.state == TaskState.DONE)
@@ -181,7 +182,7 @@ class MeasurementStore:
             properties = session.get(FingerprintRow, fingerprint)
             if properties is None:
                 return []
-            return [_scaled(sample_of(row, properties), scale) for row, scale in session.execute(statement)]
+            return [sample_of(row, properties).scaled(scale) for row, scale in session.execute(statement)]
 
     def reap(self) -> int:
         """Take tasks from agents whose lease has ended; how many there were."""
@@ -189,12 +190,6 @@ class MeasurementStore:
             if session.scalar(select(Row.id).where(_expired()).limit(1)) is None:
                 return 0
         return self._database.run_write(_reap)
-
-
-def _scaled(sample: LatencySample, scale: float | None) -> LatencySample:
-    factor = 1.0 if scale is None else scale
-    cpu_ms, wall_ms = (tuple(factor * time for time in times) for times in (sample.cpu_ms, sample.wall_ms))
-    return LatencySample(sample.arch, sample.device, cpu_ms, wall_ms)
 
 
 def _expired() -> Any:

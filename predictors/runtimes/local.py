@@ -5,6 +5,8 @@ from __future__ import annotations
 from predictors.device import Device, hardware, local_name
 from predictors.errors import InvalidValueError
 
+EXPORTER = 1  # raised whenever our exporter writes ONNX graphs of another speed
+
 
 def local_device(
     runtime: str, version: str, name: str | None, *, threads: int, batch_size: int, precision: str = "fp32"

@@ -12,13 +12,12 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from predictors.device import Device
 from predictors.errors import UnsupportedModelError
-from predictors.runtimes.local import local_device
+from predictors.runtimes.local import EXPORTER, local_device
 from predictors.runtimes.runtime import Images
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-EXPORTER = 1  # raised whenever our exporter writes graphs of another speed
 ERROR = 3  # severity of onnxruntime's log
 _NAMES = [
     "Fail",

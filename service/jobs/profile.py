@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -13,41 +13,42 @@ import numpy as np
 from db.errors import DeviceNotFoundError
 from db.ids import new_id
 from db.records import Job, PredictorRecord
+from db.remote.records import AgentRecord
 from predictors.campaign import Campaign
 from predictors.device import Device
 from predictors.errors import DeviceMismatchError
 from predictors.latency import LatencyPredictor
 from predictors.profiler import MeasurementProtocol
 from predictors.runtimes.registry import get_runtime
+from predictors.sample import LatencySample
 from searchspaces.space import Arch, SearchSpace
 from searchspaces.variation import sample_lean
+from service.agents.identity import agent_device
+from service.agents.measuring import measure_on_agent
 from service.jobs.context import JobContext
 from service.jobs.inputs import Trained, open_supernet
 from service.jobs.measuring import measure
+from service.jobs.remote import export_candidates
 
 
 def run(job: Job, context: JobContext) -> Mapping[str, Any]:
     """Measure, store the raw times, fit to all that were ever taken on this device, store the fit.
 
-    Raises UnstableMeasurementError, DeviceMismatchError; MeasurementStoppedError when asked to stop.
+    Raises UnstableMeasurementError, DeviceMismatchError, and for the device of an agent what
+    ``measure_on_agent`` raises; MeasurementStoppedError or JobStoppedError when asked to stop.
     """
     payload = job.payload
     trained = open_supernet(payload["supernet"], context)
-    runtime = get_runtime(payload["runtime"])
-    device = runtime.device(payload["device"], threads=payload["threads"])
-    _require_same_machine(device, context)
     archs = sample_archs(trained.supernet.space, payload["samples"], payload["seed"])
-    protocol = MeasurementProtocol(seed=payload["seed"])
-    campaign = measure(trained, archs, runtime, device, protocol, context)
-    for arch, reason in campaign.failures.items():
-        context.log(f"arch {arch.key} cannot run on {runtime.name}: {reason}")
-    campaign.require_stable(
-        min_spearman=protocol.required_spearman(runtime.name), min_spread=protocol.min_spread
+    agent = context.stores.agents.find(payload["device"])
+    measured = (
+        _here(job, trained, archs, context) if agent is None else _there(agent, job, trained, archs, context)
     )
-    context.stores.devices.put_device(device)
-    context.stores.devices.add_samples(payload["supernet"], campaign.samples, campaign=job.id)
+    device, campaign = measured.device, measured.campaign
+    for arch, reason in campaign.failures.items():
+        context.log(f"arch {arch.key} cannot run on {device.runtime}: {reason}")
     context.report("fit", 0, 1)
-    record = _fit(trained, device, campaign, context)
+    record = _fit(trained, measured, context)
     context.report("fit", 1, 1)
     return {
         "device": device.name,
@@ -57,6 +58,44 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
         "n_failures": len(campaign.failures),
         "quality": dict(record.quality),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A campaign of this job, and all samples that its device has of the supernet, on one scale."""
+
+    device: Device
+    campaign: Campaign
+    samples: Sequence[LatencySample]
+
+
+def _here(job: Job, trained: Trained, archs: Sequence[Arch], context: JobContext) -> _Measured:
+    """Measure on this machine."""
+    payload, devices = job.payload, context.stores.devices
+    runtime = get_runtime(payload["runtime"])
+    device = runtime.device(payload["device"], threads=payload["threads"])
+    _require_same_machine(device, context)
+    protocol = MeasurementProtocol(seed=payload["seed"])
+    campaign = measure(trained, archs, runtime, device, protocol, context)
+    campaign.require_stable(
+        min_spearman=protocol.required_spearman(runtime.name), min_spread=protocol.min_spread
+    )
+    devices.put_device(device)
+    devices.add_samples(trained.record.name, campaign.samples, campaign=job.id)
+    return _Measured(device, campaign, devices.list_samples(trained.record.name, device.fingerprint))
+
+
+def _there(
+    agent: AgentRecord, job: Job, trained: Trained, archs: Sequence[Arch], context: JobContext
+) -> _Measured:
+    """Have an agent measure on its machine."""
+    device = agent_device(agent.name, agent.description)
+    context.stores.devices.put_device(device)
+    protocol = MeasurementProtocol(seed=job.payload["seed"])
+    candidates = export_candidates(trained, archs, job, context)
+    campaign = measure_on_agent(agent, device, trained.record.name, candidates, protocol, job, context)
+    samples = context.stores.measurements.list_samples(trained.record.name, device.fingerprint)
+    return _Measured(device, campaign, samples)
 
 
 def sample_archs(space: SearchSpace, n: int, seed: int) -> list[Arch]:
@@ -73,10 +112,10 @@ def sample_archs(space: SearchSpace, n: int, seed: int) -> list[Arch]:
     return list(archs)
 
 
-def _fit(trained: Trained, device: Device, campaign: Campaign, context: JobContext) -> PredictorRecord:
+def _fit(trained: Trained, measured: _Measured, context: JobContext) -> PredictorRecord:
     """Fit, save and record a predictor."""
+    device, samples = measured.device, measured.samples
     predictor = LatencyPredictor(trained.supernet.space, device)
-    samples = context.stores.devices.list_samples(trained.record.name, device.fingerprint)
     predictor.fit_samples(samples)
     record_id = new_id()
     folder = context.settings.folder / "predictors" / record_id
@@ -91,7 +130,7 @@ def _fit(trained: Trained, device: Device, campaign: Campaign, context: JobConte
         metric="latency_ms",
         folder=str(folder),
         digest=digest,
-        quality={**quality, **_repeatability(campaign)},
+        quality={**quality, **_repeatability(measured.campaign)},
         n_samples=len(samples),
         created_at=datetime.now(UTC),
     )

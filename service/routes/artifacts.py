@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
+from service.agents.auth import require_reader
 from service.deps import DigestPath, StoresDep
 from service.web.conditional import matches
 
-router = APIRouter(prefix="/artifacts", tags=["artifacts"])
+router = APIRouter(prefix="/artifacts", tags=["artifacts"], dependencies=[Depends(require_reader)])
 
 
 @router.get(
