@@ -16,6 +16,7 @@ from db.errors import (
     SupernetNotFoundError,
 )
 from db.records import JobKind, JobState, SupernetRecord
+from db.remote.records import AgentState
 from nas.data.load import SOURCES
 from nas.errors import ConfigError, StudyNotFoundError
 from nas.search.registry import SEARCHERS
@@ -135,6 +136,9 @@ def _config(job: TrainJob) -> Iterator[FieldError]:
 
 def _profile(job: ProfileJob, stores: Stores) -> Iterator[FieldError]:
     yield from _supernet(job.supernet, stores)
+    agent = stores.agents.find(job.device)
+    if agent is not None and agent.state is not AgentState.ACTIVE:
+        yield FieldError("#/device", f"agent {agent.name!r} is {agent.state}: {agent.reason or 'enroll it'}")
     if job.device in ("here", local_device(job.runtime, job.threads)):
         return
     missing = list(_device(job.device, stores))
