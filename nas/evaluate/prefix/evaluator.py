@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -12,7 +13,7 @@ from nas.data.types import Split
 from nas.errors import ConfigError
 from nas.evaluate.accuracy import BATCH
 from nas.evaluate.prefix.layers import CalibratedLayers, weight_bytes
-from nas.evaluate.prefix.trie import Node, Root, build_tries, prefix_groups
+from nas.evaluate.prefix.trie import Node, Root, build_tries, prefix_groups, prune
 from nas.evaluate.prefix.walk import walk
 from nas.supernet.resize import resize, to_float
 from nas.supernet.supernet import Supernet
@@ -22,6 +23,17 @@ from searchspaces.space import Arch
 from searchspaces.subnet import SubnetSpec
 
 MAX_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """``correct`` of the ``seen`` images were classified right."""
+
+    correct: int
+    seen: int
+
+
+IsHopeless = Callable[[int, Tally], bool]
 
 
 class PrefixEvaluator:
@@ -56,37 +68,55 @@ class PrefixEvaluator:
 
     def evaluate(self, archs: Sequence[Arch]) -> list[Evaluation]:
         """One evaluation per arch, in the same order; an arch of another space gets an error."""
+        return [
+            Evaluation(arch, error=found)
+            if isinstance(found, str)
+            else Evaluation(arch, {"top1": found.correct / found.seen})
+            for arch, found in zip(archs, self.tallies(archs), strict=True)
+        ]
+
+    def tallies(self, archs: Sequence[Arch], is_hopeless: IsHopeless | None = None) -> list[Tally | str]:
+        """What each arch got right, in the same order, or why it cannot be decoded.
+
+        After each BATCH of images but the last, ``is_hopeless`` is asked about every arch by its
+        index; where it says yes, the arch sees no more images.
+        """
+        found: dict[int, Tally | str] = {}
         subnets: dict[int, SubnetSpec] = {}
-        evaluations = [Evaluation(arch) for arch in archs]
         for index, arch in enumerate(archs):
             try:
                 subnets[index] = self.supernet.space.decode(arch)
             except InvalidArchError as error:
-                evaluations[index] = Evaluation(arch, error=str(error))
+                found[index] = str(error)
         weigh = partial(weight_bytes, self.supernet)
         alike = sorted(subnets.items(), key=lambda item: archs[item[0]].genes)
         for group in prefix_groups(alike, weigh, self.max_bytes // 2):
             for root in build_tries(group):
-                for index, correct in self._correct(root).items():
-                    evaluations[index] = Evaluation(archs[index], {"top1": correct / len(self.labels)})
-        return evaluations
+                found |= self._tallies(root, is_hopeless)
+        return [found[index] for index in range(len(archs))]
 
-    def _correct(self, root: Root) -> dict[int, int]:
-        """How many images each subnet of a trie classifies correctly."""
+    def _tallies(self, root: Root, is_hopeless: IsHopeless | None) -> dict[int, Tally]:
         limit = self.max_bytes // 2
         layers = CalibratedLayers(self.supernet, root, self.calibration, limit=limit)
-        counts = {index: 0 for node in root.nodes() for index in node.subnets}
+        tallies = {index: Tally(0, 0) for node in root.nodes() for index in node.subnets}
+        running = set(tallies)
         peak = layers.peak_bytes
         with torch.inference_mode():
             for batch, target in zip(self.images.split(BATCH), self.labels.split(BATCH), strict=True):
-                tally = partial(_tally, counts, target)
+                if not root.children:
+                    break
+                count = partial(_count, tallies, target)
                 images = resize(batch, root.resolution)
-                peak = max(peak, walk(root, images, run=layers.run, leaf=tally, limit=limit))
+                peak = max(peak, walk(root, images, run=layers.run, leaf=count, limit=limit))
+                if is_hopeless is not None and any(tallies[i].seen < len(self.labels) for i in running):
+                    running = {i for i in running if not is_hopeless(i, tallies[i])}
+                    prune(root, running)
         self.peak_bytes = max(self.peak_bytes, peak)
-        return counts
+        return tallies
 
 
-def _tally(counts: dict[int, int], target: Tensor, node: Node, logits: Tensor) -> None:
+def _count(tallies: dict[int, Tally], target: Tensor, node: Node, logits: Tensor) -> None:
     correct = int((logits.argmax(1) == target).sum())
     for index in node.subnets:
-        counts[index] += correct
+        tally = tallies[index]
+        tallies[index] = Tally(tally.correct + correct, tally.seen + len(target))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -79,3 +79,12 @@ def _n_shared(a: SubnetSpec, b: SubnetSpec) -> int:
         return 0
     pairs = zip(a.layers, b.layers, strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def prune(at: Root | Node, keep: Collection[int]) -> None:
+    """Cut off, below ``at``, whatever leads to none of the subnets with these indices."""
+    for layer, child in list(at.children.items()):
+        prune(child, keep)
+        child.subnets = [index for index in child.subnets if index in keep]
+        if not child.children and not child.subnets:
+            del at.children[layer]
