@@ -14,17 +14,20 @@ from numpy.typing import NDArray
 from db.records import Job, PredictorRecord, SupernetRecord
 from nas.data.types import ImageData, Split
 from nas.errors import StudyNotFoundError
-from nas.evaluate.accuracy import SupernetEvaluator, top1
+from nas.evaluate.accuracy import top1
 from nas.evaluate.evaluator import EvaluationPool, Evaluator
 from nas.evaluate.joint import CostEvaluator, JointEvaluator, LatencyEvaluator
 from nas.evaluate.known import ExactPredictor
 from nas.evaluate.predicted import PredictedAccuracyEvaluator
+from nas.evaluate.prefix.evaluator import PrefixEvaluator
 from nas.evaluate.ray_pool import RayPool
+from nas.evaluate.recall import PROTOCOL, ProtocolEvaluator, Recall, RecallingPool, protocol_number
 from nas.search.knowledge import Knowledge
 from nas.search.registry import get_searcher
 from nas.study import StudyProgress, StudyResult, run_study
 from nas.supernet.checkpoint import supernet_arrays, supernet_from_arrays, supernet_header
 from nas.supernet.resize import to_float
+from nas.supernet.supernet import Supernet
 from nas.types import Constraint, Direction, Objective, Study, Trial
 from predictors.latency import LatencyPredictor
 from predictors.predictor import Predictor
@@ -88,7 +91,15 @@ def _pool(
     assert data is not None
     factory, arrays = _evaluation(trained, data, predictor)
     context.report("start workers", 0, 1)
-    return RayPool(factory, arrays, os.cpu_count() or 1, address=context.settings.ray_address)
+    pool = RayPool(factory, arrays, os.cpu_count() or 1, address=context.settings.ray_address)
+    return RecallingPool(pool, _recall(trained, factory, context), factory.cheap(trained.supernet))
+
+
+def _recall(trained: Trained, factory: EvaluatorParts, context: JobContext) -> Recall:
+    """What any study of this supernet has stored of archs, under the same protocol."""
+    return lambda archs: context.stores.studies.recall(
+        trained.record.name, archs, ("top1", PROTOCOL), where=(PROTOCOL, factory.protocol)
+    )
 
 
 def _known(
@@ -133,6 +144,7 @@ class EvaluatorParts:
 
     header: Mapping[str, Any]
     predictor: LatencyPredictor | None
+    protocol: float
 
     def __call__(self, arrays: Mapping[str, NDArray[Any]]) -> Evaluator:
         """Cheap evaluators first: what they cannot evaluate never reaches the supernet."""
@@ -140,11 +152,13 @@ class EvaluatorParts:
         supernet = supernet_from_arrays(weights, self.header)
         calibration = [torch.tensor(arrays[name]) for name in sorted(arrays) if name.startswith(CALIBRATION)]
         split = Split(arrays[IMAGES].copy(), arrays[LABELS].copy())
+        accuracy = PrefixEvaluator(supernet, split, calibration)
+        return JointEvaluator([*self.cheap(supernet), ProtocolEvaluator(self.protocol), accuracy])
+
+    def cheap(self, supernet: Supernet) -> list[Evaluator]:
+        """The evaluators that need no weights."""
         costs = CostEvaluator(supernet.space, in_channels=supernet.in_channels, n_classes=supernet.n_classes)
-        evaluators: list[Evaluator] = [costs]
-        if self.predictor is not None:
-            evaluators.append(LatencyEvaluator(self.predictor))
-        return JointEvaluator([*evaluators, SupernetEvaluator(supernet, split, calibration)])
+        return [costs] if self.predictor is None else [costs, LatencyEvaluator(self.predictor)]
 
 
 def _evaluation(
@@ -155,7 +169,7 @@ def _evaluation(
     arrays[IMAGES], arrays[LABELS] = data.val.images, data.val.labels
     for index, batch in enumerate(trained.calibration(data)):
         arrays[f"{CALIBRATION}{index:04d}"] = batch.contiguous().numpy()
-    return EvaluatorParts(supernet_header(trained.supernet), predictor), arrays
+    return EvaluatorParts(supernet_header(trained.supernet), predictor, protocol_number(arrays)), arrays
 
 
 def _study(
