@@ -19,6 +19,7 @@ from db.records import JobKind, JobState, SupernetRecord
 from db.remote.records import AgentState
 from nas.data.load import SOURCES
 from nas.errors import ConfigError, StudyNotFoundError
+from nas.race.race import RACE
 from nas.search.registry import SEARCHERS
 from nas.supernet.config import TrainConfig
 from searchspaces.cost import cost
@@ -35,6 +36,7 @@ from service.settings import Settings
 from service.stores import Stores
 from service.validate_imports import NO_IMAGES, WITHOUT_IMAGES, check_accuracy, check_checkpoint
 from service.validate_networks import check_networks
+from service.validate_race import check_race
 
 _Config = create_model(  # the fields of TrainConfig without coercion; their ranges are its own business
     "_Config",
@@ -156,6 +158,7 @@ def _search(job: SearchJob, stores: Stores) -> Iterator[FieldError]:
         yield FieldError("#/objectives", "a metric is named twice")
     if job.searcher not in SEARCHERS:
         yield FieldError("#/searcher", f"no searcher of this name; there are {', '.join(SEARCHERS)}")
+    yield from check_race(job, stores)
     unknown = list(_supernet(job.supernet, stores))
     yield from unknown
     device = resolve_device(job.device)
@@ -229,8 +232,9 @@ def _study(job: SearchJob, device: str, stores: Stores) -> Iterator[FieldError]:
         study = stores.studies.get_study(job.study)
     except StudyNotFoundError:
         return
+    searcher = RACE if job.race else job.searcher
     wanted = dataclasses.replace(
-        study, supernet=job.supernet, device=device, searcher=job.searcher, budget=job.budget, seed=job.seed
+        study, supernet=job.supernet, device=device, searcher=searcher, budget=job.budget, seed=job.seed
     )
     if wanted != study or study.batch_size != job.batch_size:
         yield FieldError(

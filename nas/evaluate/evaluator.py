@@ -9,6 +9,10 @@ from typing import Protocol
 from nas.types import Evaluation
 from searchspaces.space import Arch
 
+# A resource of a Ray that this project starts, one per CPU: taken by processes that compute only while
+# no chunk of archs runs.
+SLOT = "nas_slot"
+
 
 class Evaluator(Protocol):
     """Gives archs their metrics. A bad arch yields an ``error``; a broken evaluator raises."""

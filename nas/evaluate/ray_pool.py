@@ -25,12 +25,11 @@ from numpy.typing import NDArray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from nas.errors import ConfigError, EvaluatorError
-from nas.evaluate.evaluator import Evaluator
+from nas.evaluate.evaluator import SLOT, Evaluator
 from nas.types import Evaluation
 from searchspaces.space import Arch
 
 Arrays = Mapping[str, NDArray[Any]]
-SLOT = "nas_slot"  # a resource of a Ray started here: one for each process that may work beside no actor
 MIN_STORE_BYTES = 128 * 2**20
 STORE_SPARE_BYTES = 64 * 2**20
 

@@ -26,8 +26,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from nas.errors import EvaluatorError
-from nas.evaluate.evaluator import EvaluationPool
-from nas.evaluate.ray_pool import SLOT
+from nas.evaluate.evaluator import SLOT, EvaluationPool
 from nas.race.course import Course, RaceProgress, Request
 from nas.race.race import Race
 from nas.race.run import RaceResult, result_of
@@ -41,7 +40,7 @@ RACER = "racer"  # the one setting of a trial: the number of its racer
 ASKED = "asked"
 # Asking overlaps with no evaluation, so it takes no CPU from the evaluation's actors. A Ray that this
 # project starts counts slots for it; on another cluster every racer asks in a process of its own.
-ANYWHERE = {"memory": 2**20}
+ANYWHERE: dict[str, int | float] = {"memory": 2**20}
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -91,14 +90,13 @@ class _Board:
         return self._told[racer][since:], self._n_archs[racer]
 
 
-class Racer(tune.Trainable):  # type: ignore[misc]
+class Racer(tune.Trainable):
     """One step asks one batch of archs for the racer that the trial's config names."""
 
-    def setup(
-        self, config: dict[str, Any], make_searcher: Callable[[int], Searcher], board: list[Any]
-    ) -> None:
-        """``board`` holds one actor handle, boxed."""
-        self._make_searcher, self._board = make_searcher, board[0]
+    def setup(self, config: dict[str, Any], **shared: Any) -> None:
+        """``shared``: ``make_searcher`` from the number of a racer, ``board`` a boxed actor handle."""
+        self._make_searcher: Callable[[int], Searcher] = shared["make_searcher"]
+        self._board = shared["board"][0]
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -123,11 +121,11 @@ class Racer(tune.Trainable):  # type: ignore[misc]
         """Nothing to load."""
 
 
-class _Rounds(FIFOScheduler):  # type: ignore[misc]
+class _Rounds(FIFOScheduler):
     """Runs the trials of a round once each, settles it, and stops what the race has dropped."""
 
     def __init__(self, course: Course, board: Any, first: list[Request]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._course, self._board = course, board
         self._asked: dict[int, list[Arch]] = {}
         self._n_written: dict[int, int] = {}
@@ -154,7 +152,8 @@ class _Rounds(FIFOScheduler):  # type: ignore[misc]
 
     def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
         """A trial whose racer is due and has not asked yet."""
-        for trial in tune_controller.get_trials():
+        trials: list[TuneTrial] = tune_controller.get_trials()
+        for trial in trials:
             racer = _racer(trial)
             waits = trial.status in (TuneTrial.PENDING, TuneTrial.PAUSED)
             if waits and racer in self._due and racer not in self._asked:
@@ -191,7 +190,8 @@ def _fit(
     trainable = tune.with_parameters(
         Racer, make_searcher=partial(_searcher_of, race.racers, make_searcher), board=[board]
     )
-    resources = {SLOT: 1.0} if SLOT in ray.cluster_resources() else ANYWHERE
+    counted = SLOT in ray.cluster_resources()  # type: ignore[no-untyped-call]
+    resources: dict[str, int | float] = {SLOT: 1} if counted else ANYWHERE
     tuner = tune.Tuner(
         tune.with_resources(trainable, tune.PlacementGroupFactory([resources])),
         param_space={RACER: tune.grid_search(list(range(len(race.racers))))},

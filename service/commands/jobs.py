@@ -22,6 +22,7 @@ from service.commands.output import (
     print_table,
     problems_to_exit,
     run_job,
+    show_race,
 )
 
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the job to its end.")]
@@ -114,6 +115,10 @@ def search(
     budget: Annotated[int, typer.Option(help="How many subnets to evaluate.")] = 200,
     device: Annotated[str, typer.Option(help="A device, or the server's machine.")] = "here",
     searcher: Annotated[str, typer.Option(help="guided, nsga2, tpe, random …")] = "guided",
+    race: Annotated[
+        str | None, typer.Option(metavar="A,B,…", help="Searchers that run against each other instead.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="Seeds of each searcher of a race.")] = 1,
     max_latency_ms: Annotated[float | None, typer.Option(help="Constraint.")] = None,
     min_top1: Annotated[float | None, typer.Option(help="Constraint.")] = None,
     batch_size: Annotated[int, typer.Option(help="Subnets proposed at a time.")] = 20,
@@ -136,8 +141,10 @@ def search(
         name = the_supernet(client, supernet)
         body = {"supernet": name, "device": device, "searcher": searcher, "constraints": constraints}
         body["accuracy"] = accuracy
+        racers = None if race is None else [name.strip() for name in race.split(",")]
         sizes = {"budget": budget, "batch_size": batch_size, "seed": seed, "study": study}
-        job = run_job(client, "search", as_json=as_json, wait=wait, **body, **sizes)
+        contest = {"race": racers, "repeats": repeats}
+        job = run_job(client, "search", as_json=as_json, wait=wait, **body, **sizes, **contest)
         if not as_json and wait:
             result = job["result"]
             out.print(
@@ -145,6 +152,7 @@ def search(
                 f"{result['front_size']} on the front, hypervolume {result['hypervolume']:.4g}; "
                 f"see it with: nas front --study {result['study']}"
             )
+            show_race(result.get("race", ()))
 
 
 def extract(

@@ -23,6 +23,7 @@ WIDTH_PIPED = 200  # where there is no terminal to ask, so that ids stay in one 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH_PIPED)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 MAX_NUMBERS = 3  # of a progress report beside its bar
+CURVE = ("evaluations", "hypervolume", "low", "high")
 LINE_INTERVAL_S = 10.0  # between lines of progress where there is no terminal
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -108,6 +109,15 @@ def run_job(client: Client, kind: str, *, as_json: bool, wait: bool, **body: Any
         err.print(Text(f"{kind} {job['state']}: {clean(job['error'] or '')}", "bold red"))
         raise typer.Exit(1)
     return job
+
+
+def show_race(curves: Sequence[Mapping[str, Any]]) -> None:
+    """Where each searcher of a race ended; nothing where there was none."""
+    if curves:
+        columns = ("searcher", "told", "hypervolume", "low", "high", "stopped after")
+        ends = [[c[name][-1] if c[name] else None for name in CURVE] for c in curves]
+        rows = [[c["searcher"], *end, c["dropped_after"]] for c, end in zip(curves, ends, strict=True)]
+        print_table(columns, rows, title="race")
 
 
 class JobBar:

@@ -22,6 +22,7 @@ from nas.evaluate.predicted import PredictedAccuracyEvaluator
 from nas.evaluate.prefix.evaluator import PrefixEvaluator
 from nas.evaluate.ray_pool import RayPool
 from nas.evaluate.recall import PROTOCOL, ProtocolEvaluator, Recall, RecallingPool, protocol_number
+from nas.race.run import RaceResult
 from nas.search.knowledge import Knowledge
 from nas.search.registry import get_searcher
 from nas.study import StudyProgress, StudyResult, run_study
@@ -39,6 +40,7 @@ from service.jobs.accuracy import is_predicted, predicted_accuracy, predicting_p
 from service.jobs.context import JobContext
 from service.jobs.inputs import Trained, open_supernet
 from service.jobs.measuring import local_runtime, measure
+from service.jobs.race import curves_of, is_race, race
 
 DATA = "data:"  # prefix of the arrays that are no weights
 IMAGES, LABELS, CALIBRATION = f"{DATA}images", f"{DATA}labels", f"{DATA}calibration-"
@@ -57,7 +59,11 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
     pool = _pool(trained, data, predictor, accuracy, context)
     try:
         known = _known(study, trained, predictor, accuracy)
-        result = _search(study, trained.supernet.space, known, pool, context)
+        space = trained.supernet.space
+        if is_race(job):
+            result: StudyResult | RaceResult = race(job, study, space, known, pool, context)
+        else:
+            result = _search(study, space, known, pool, context)
     finally:
         pool.close()
     if result.stopped:
@@ -75,6 +81,7 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
         "n_measured": n_measured,
         "hypervolume": result.hypervolumes[-1][1] if result.hypervolumes else 0.0,
         "hypervolumes": [list(pair) for pair in result.hypervolumes],
+        **curves_of(result),
     }
 
 

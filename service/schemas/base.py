@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+NAME_LENGTH = 100  # characters that NAME_PATTERN allows
 SUBNET_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}:[0-9a-f]{16}$"
 ID_PATTERN = r"^[0-9a-f]{32}$"
 DIGEST_PATTERN = r"^[0-9a-f]{64}$"

@@ -123,6 +123,11 @@ class SearchJob(Wire):
         description='top1 on validation images, or "predicted" by an imported supernet\'s own predictor',
     )
     searcher: str = Field(default="guided", min_length=1, max_length=100)
+    race: Annotated[list[str], Field(min_length=2, max_length=12)] | None = Field(
+        default=None,
+        description="Searchers that run against each other, in place of ``searcher``, on one budget",
+    )
+    repeats: int = Field(default=1, ge=1, le=10, description="Seeds of each searcher of a race")
     budget: int = Field(ge=1, le=1_000_000, description="Number of subnets to evaluate")
     batch_size: int = Field(default=20, ge=1, le=1000)
     seed: Seed = 0
