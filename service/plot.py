@@ -16,14 +16,16 @@ INTERVAL = ("latency_low_ms", "latency_high_ms")
 def front_chart(points: Sequence[Mapping[str, Any]], *, title: str) -> dict[str, Any]:
     """Vega-Lite specification of accuracy over latency, one colour a study, intervals as rules.
 
-    ``points`` are front points as the API returns them.
+    ``points`` are front points as the API returns them. Accuracies that no image has confirmed are
+    named as predicted.
     """
     rows = [{field: point[field] for field in (*FIELDS, *INTERVAL)} for point in points]
+    predicted = any(point["top1_source"] == "predicted" for point in points)
     latency = {"field": "latency_ms", "type": "quantitative", "title": "latency (ms)"}
     accuracy = {
         "field": "top1",
         "type": "quantitative",
-        "title": "validation top-1",
+        "title": "predicted top-1" if predicted else "validation top-1",
         "scale": {"zero": False},
         "axis": {"format": ".1%"},
     }

@@ -10,7 +10,7 @@ from service.cli import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(r"^nas ([a-z]+)(.*?)(?:&? *#.*)?$", README, re.MULTILINE)
+COMMANDS = re.findall(r"^nas ([a-z-]+)(.*?)(?:&? *#.*)?$", README, re.MULTILINE)
 
 
 def test_readme_shows_commands():

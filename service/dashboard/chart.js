@@ -32,7 +32,7 @@ export function describe(point) {
   const interval = `${short(point.latency_low_ms)} to ${short(point.latency_high_ms)} ms at 90 %`;
   const parts = [
     `${point.subnet_id}`,
-    `top-1 ${percent(point.top1)} (validation)`,
+    `top-1 ${percent(point.top1)} (${point.top1_source === "predicted" ? "predicted" : "validation"})`,
     point.test_top1 === null ? null : `${percent(point.test_top1)} (test)`,
     point.measured_latency_ms === null ? null : `${short(point.measured_latency_ms)} ms measured`,
     point.predicted_latency_ms === null ? null : `${short(point.predicted_latency_ms)} ms predicted`,

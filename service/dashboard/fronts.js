@@ -149,7 +149,7 @@ class FrontsView {
     } else {
       const { top1 } = within[within.length - 1];
       const best = within.find((point) => point.top1 === top1); // the first of equals, as the API answers
-      const score = h("strong", {}, `${percent(best.top1)} top-1`);
+      const score = h("strong", {}, `${percent(best.top1)} top-1${isPredicted(best) ? " (predicted)" : ""}`);
       const cost = ` at ${short(best.latency_ms)} ms (${best.latency_source}): `;
       this.answer.replaceChildren(`${limit}: `, score, cost, this.chooser(best));
     }
@@ -176,7 +176,8 @@ class FrontsView {
   cells(point) {
     const { latency_low_ms: low, latency_high_ms: high } = point;
     return [
-      this.chooser(point), percent(point.top1), percent(point.test_top1), short(point.measured_latency_ms),
+      this.chooser(point), `${isPredicted(point) ? "≈ " : ""}${percent(point.top1)}`, percent(point.test_top1),
+      short(point.measured_latency_ms),
       short(point.predicted_latency_ms), low === null || high === null ? NONE : `${short(low)} – ${short(high)}`,
       count(point.values.macs), count(point.values.params), point.study_id,
     ];
@@ -228,4 +229,8 @@ function positive(text) {
 
 function unique(values) {
   return [...new Set(values)];
+}
+
+function isPredicted(point) {
+  return point.top1_source === "predicted";
 }

@@ -107,7 +107,7 @@ export async function fileList(jobId, context) {
 function factsOf(point) {
   const interval = `${short(point.latency_low_ms)} – ${short(point.latency_high_ms)} ms`;
   return [
-    fact("Top-1 (validation)", percent(point.top1)),
+    fact(point.top1_source === "predicted" ? "Top-1 (predicted)" : "Top-1 (validation)", percent(point.top1)),
     fact("Top-1 (test)", percent(point.test_top1)),
     fact("Latency measured", withUnit(point.measured_latency_ms)),
     fact("Latency predicted", withUnit(point.predicted_latency_ms)),
