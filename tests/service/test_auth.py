@@ -19,6 +19,7 @@ PUBLIC = {"/healthz", "/readyz"}
 STATIC = {"/", "/dashboard", "/dashboard/", "/dashboard/{name}"}  # files of the package, no data
 VALUES = {
     "job_id": "0" * 32, "name": "x", "study_id": "x", "subnet_id": "x:0123456789abcdef", "sha256": "0" * 64,
+    "task_id": f"{'0' * 32}-0",
 }  # fmt: skip
 
 
