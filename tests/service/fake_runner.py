@@ -7,24 +7,32 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
 from db.records import ArtifactRecord, FidelityRecord, Job, JobKind, SupernetRecord
+from db.remote.records import Candidate
 from nas.errors import DataError
 from nas.evaluate.inline_pool import InlinePool
 from nas.fidelity.report import Agreement, FidelityReport, Interval
 from nas.search.registry import get_searcher
 from nas.study import run_study
 from nas.types import Direction, Evaluation, Objective, Study
+from predictors.protocol import MeasurementProtocol
+from predictors.runtimes.reference_nets import reference_nets
 from searchspaces.registry import get_space
-from searchspaces.space import Arch
+from searchspaces.space import Arch, SearchSpace
+from service.agents.identity import agent_device
+from service.agents.measuring import measure_on_agent, store_model
 from service.errors import JobStoppedError
 from service.jobs.context import JobContext, JobFunction
 from service.runner import main
 
 STEP_S = 0.05
+QUICK = MeasurementProtocol(passes=4, rounds=1, warmup=1, seconds=0.0, min_spearman=0.0)
 
 
 def train(job: Job, context: JobContext) -> Mapping[str, Any]:
@@ -109,6 +117,33 @@ def search(job: Job, context: JobContext) -> Mapping[str, Any]:
     return {"study": study.id, "n_trials": result.n_trials, "front_size": 1, "hypervolume": 0.0}
 
 
+def profile(job: Job, context: JobContext) -> Mapping[str, Any]:
+    """Has an agent measure small models; tasks, results and samples are real."""
+    agent = context.stores.agents.get(job.payload["device"])
+    device = agent_device(agent.name, agent.description)
+    space = get_space("hybrid-tiny")
+    archs = sample_archs(space, job.payload["samples"])
+
+    def candidates() -> Iterator[Candidate]:
+        for index, arch in enumerate(archs):
+            model = reference_nets()[0] + tagged(arch.key)
+            yield Candidate(arch, store_model(f"{arch.key}.onnx", model, job, context))
+            context.report("export", index + 1, len(archs))
+
+    campaign = measure_on_agent(agent, device, job.payload["supernet"], candidates(), QUICK, job, context)
+    return {"device": device.name, "n_samples": len(campaign.samples), "n_failures": len(campaign.failures)}
+
+
+def sample_archs(space: SearchSpace, n: int) -> list[Arch]:
+    rng = np.random.default_rng(n)
+    return list(dict.fromkeys(space.sample(rng) for _ in range(2 * n)))[:n]
+
+
+def tagged(text: str) -> bytes:
+    """The field ``doc_string`` of an ONNX model, to be appended to one: protobuf joins messages."""
+    return bytes((0x32, len(text))) + text.encode()
+
+
 def extract(job: Job, context: JobContext) -> Mapping[str, Any]:
     folder = context.settings.folder / "extract"
     folder.mkdir(exist_ok=True)
@@ -146,6 +181,7 @@ def toy_report(name: str) -> FidelityReport:
 def find(kind: JobKind) -> JobFunction:
     return {
         JobKind.TRAIN: train,
+        JobKind.PROFILE: profile,
         JobKind.SEARCH: search,
         JobKind.EXTRACT: extract,
         JobKind.FIDELITY: fidelity,
