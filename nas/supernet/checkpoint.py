@@ -21,6 +21,7 @@ from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
 from nas.errors import CheckpointError
+from nas.supernet.rows8 import pack, unpack
 from nas.supernet.supernet import Supernet
 from searchspaces.errors import UnknownSpaceError
 from searchspaces.registry import get_space
@@ -35,11 +36,12 @@ def save_supernet(
     """Write ``supernet.json`` and its tensors; ``info`` is kept in the header. Returns the digest.
 
     Floating-point tensors are stored as ``dtype``; ``load_supernet`` gives float32 whatever it was.
+    With ``torch.int8``, large ones are stored as ``nas.supernet.rows8`` does, the others as float16.
     Raises CheckpointError for a finite value that is too large for that type.
     """
-    tensors = {}
-    for name, tensor in supernet.state_dict().items():
-        tensors[name] = tensor.to(dtype) if tensor.is_floating_point() else tensor
+    state = supernet.state_dict()
+    tensors = pack(state) if dtype is torch.int8 else {name: _stored(t, dtype) for name, t in state.items()}
+    for name, tensor in state.items():
         if not torch.equal(tensors[name].isfinite(), tensor.isfinite()):
             raise CheckpointError(f"{folder / NAME}.json: a value of {name} is too large for {dtype}")
     header = {**supernet_header(supernet), "info": dict(info)}
@@ -54,12 +56,16 @@ def load_supernet(folder: Path) -> Supernet:
     tensors, header = read_checkpoint(folder, NAME)
     supernet = _empty_supernet(header, folder / f"{NAME}.json")
     try:
-        supernet.load_state_dict(tensors)
-    except RuntimeError as error:
+        supernet.load_state_dict(unpack(tensors))
+    except (RuntimeError, ValueError) as error:
         raise CheckpointError(
             f"{folder / NAME}.json: not the tensors of {header['space']}: {error}"
         ) from error
     return supernet.eval()
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
 def supernet_header(supernet: Supernet) -> dict[str, Any]:
