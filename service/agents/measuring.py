@@ -63,6 +63,7 @@ def _wait(name: str, device: Device, job: Job, context: JobContext) -> list[Meas
     began = datetime.now(UTC)
     while True:
         context.check_stop()
+        agent = context.stores.agents.get(name)  # before its tasks, which say more of a quarantine
         tasks = context.stores.measurements.of_job(job.id)
         for task in tasks:
             _check(task)
@@ -70,7 +71,6 @@ def _wait(name: str, device: Device, job: Job, context: JobContext) -> list[Meas
         context.report("measure", sum(done for done, _ in steps), sum(total for _, total in steps))
         if all(task.state is TaskState.DONE for task in tasks):
             return tasks
-        agent = context.stores.agents.get(name)
         if agent_device(agent.name, agent.description).fingerprint != device.fingerprint:
             raise DeviceMismatchError(f"agent {name!r} was enrolled again as another machine meanwhile")
         _check_agent(agent, began, context.settings.agent_wait_s)

@@ -142,7 +142,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_server(folder: Path, *arguments: str, **extra: str) -> Live:
+def start_server(folder: Path, *arguments: str, reach: str = "127.0.0.1", **extra: str) -> Live:
     environment = fake_environment(folder, **extra)
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
@@ -153,7 +153,9 @@ def start_server(folder: Path, *arguments: str, **extra: str) -> Live:
             stdout=log,
             stderr=log,
         )
-    live = Live(folder, f"http://127.0.0.1:{port}", process, environment)
+    if "--port" in arguments:
+        port = int(arguments[arguments.index("--port") + 1])
+    live = Live(folder, f"http://{reach}:{port}", process, environment)
     with live.client as client:
         eventually(client.is_ready, "the server is ready", 60)
     return live
