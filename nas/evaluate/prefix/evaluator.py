@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,6 +13,7 @@ from nas.data.types import Split
 from nas.errors import ConfigError
 from nas.evaluate.accuracy import BATCH
 from nas.evaluate.prefix.layers import CalibratedLayers, weight_bytes
+from nas.evaluate.prefix.retained import Outputs, Prefix, Recorder, Retained
 from nas.evaluate.prefix.trie import Node, Root, build_tries, prefix_groups, prune
 from nas.evaluate.prefix.walk import walk
 from nas.supernet.resize import resize, to_float
@@ -22,7 +23,7 @@ from searchspaces.errors import InvalidArchError
 from searchspaces.space import Arch
 from searchspaces.subnet import SubnetSpec
 
-MAX_BYTES = 512 * 2**20
+MAX_BYTES = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,12 @@ class PrefixEvaluator:
 
     The archs of a call are walked as a trie of layers, one for each image resolution: weights,
     batch-norm statistics and outputs of a layer behind the same layers are computed once. Images
-    go through it BATCH at a time. ``max_bytes`` bounds what is held at a time beyond the supernet
-    and the images: half of it the layers' own weights, half the outputs that later branches start
-    from (one subnet's weights, and the output at hand, whatever they take).
+    go through it BATCH at a time. Outputs of prefixes are retained for the calls that follow.
+
+    ``max_bytes`` bounds what is held at a time beyond the supernet, the images, one subnet's
+    weights and the output at hand: a quarter of it the layers' own weights, a quarter outputs that
+    later branches of the walk start from, a quarter what is retained, and as much again while it
+    is replaced. With 0 nothing is shared between subnets.
     """
 
     metrics = ("top1",)
@@ -65,6 +69,13 @@ class PrefixEvaluator:
         self.labels = torch.from_numpy(split.labels)
         self.max_bytes = max_bytes
         self.peak_bytes = 0  # of kept outputs, over all calls so far
+        self._retained = Retained(max_bytes // 4)
+        self._n_images = len(split.labels) + sum(len(batch) for batch in self.calibration)
+
+    @property
+    def retained_bytes(self) -> int:
+        """What is retained for later calls at present."""
+        return self._retained.nbytes
 
     def evaluate(self, archs: Sequence[Arch]) -> list[Evaluation]:
         """One evaluation per arch, in the same order; an arch of another space gets an error."""
@@ -90,24 +101,56 @@ class PrefixEvaluator:
                 found[index] = str(error)
         weigh = partial(weight_bytes, self.supernet)
         alike = sorted(subnets.items(), key=lambda item: archs[item[0]].genes)
-        for group in prefix_groups(alike, weigh, self.max_bytes // 2):
-            for root in build_tries(group):
-                found |= self._tallies(root, is_hopeless)
+        for group in prefix_groups(alike, weigh, self.max_bytes // 4):
+            found |= self._group(group, is_hopeless)
         return [found[index] for index in range(len(archs))]
 
-    def _tallies(self, root: Root, is_hopeless: IsHopeless | None) -> dict[int, Tally]:
-        limit = self.max_bytes // 2
-        layers = CalibratedLayers(self.supernet, root, self.calibration, limit=limit)
+    def _group(
+        self, group: Sequence[tuple[int, SubnetSpec]], is_hopeless: IsHopeless | None
+    ) -> dict[int, Tally]:
+        roots = build_tries(group, self._retained.n_known)
+        starts = [self._start(root) for root in roots]  # held: retaining more may push them out
+        recorded: dict[Prefix, Outputs] = {}
+        found: dict[int, Tally] = {}
+        spare = self._retained.limit if is_hopeless is None else 0  # nothing is whole of what was dropped
+        for root, start in zip(roots, starts, strict=True):
+            recorder = Recorder(root, self._n_images, spare)
+            found |= self._tallies(root, start, recorder, is_hopeless)
+            recorded |= recorder.outputs()
+            spare -= sum(outputs.nbytes for outputs in recorder.outputs().values())
+        self._retained.add(recorded)
+        return found
+
+    def _start(self, root: Root) -> tuple[Iterable[Tensor], Iterable[Tensor]]:
+        """What the root's children take: batches for calibration, and of the validation images."""
+        if root.prefix:
+            outputs = self._retained.outputs(root.resolution, root.prefix)
+            return outputs.calibration, outputs.validation
+        batches = self.images.split(BATCH)
+        return (
+            (resize(batch, root.resolution) for batch in self.calibration),
+            (resize(batch, root.resolution) for batch in batches),
+        )
+
+    def _tallies(
+        self,
+        root: Root,
+        start: tuple[Iterable[Tensor], Iterable[Tensor]],
+        recorder: Recorder,
+        is_hopeless: IsHopeless | None,
+    ) -> dict[int, Tally]:
+        limit = self.max_bytes // 4
+        layers = CalibratedLayers(self.supernet, root, start[0], observe=recorder.calibration, limit=limit)
         tallies = {index: Tally(0, 0) for node in root.nodes() for index in node.subnets}
         running = set(tallies)
         peak = layers.peak_bytes
         with torch.inference_mode():
-            for batch, target in zip(self.images.split(BATCH), self.labels.split(BATCH), strict=True):
+            for batch, target in zip(start[1], self.labels.split(BATCH), strict=True):
                 if not root.children:
                     break
                 count = partial(_count, tallies, target)
-                images = resize(batch, root.resolution)
-                peak = max(peak, walk(root, images, run=layers.run, leaf=count, limit=limit))
+                run = recorder.validation(layers.run)
+                peak = max(peak, walk(root, batch, run=run, leaf=count, limit=limit))
                 if is_hopeless is not None and any(tallies[i].seen < len(self.labels) for i in running):
                     running = {i for i in running if not is_hopeless(i, tallies[i])}
                     prune(root, running)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +11,11 @@ from nas.blocks.plain import shapes
 from nas.evaluate.prefix.trie import Node, Root
 from nas.evaluate.prefix.walk import walk
 from nas.supernet.extract import batch_norms, fold_layer, start_calibration
-from nas.supernet.resize import resize
 from nas.supernet.supernet import Supernet
 from searchspaces.subnet import Layer
 
 FLOAT_BYTES = 4
+Observe = Callable[[Node, Tensor], None]
 
 
 class CalibratedLayers:
@@ -26,8 +26,13 @@ class CalibratedLayers:
     ``fold``, on the same batches in the same order; results are equal bit for bit.
     """
 
-    def __init__(self, supernet: Supernet, root: Root, calibration: Sequence[Tensor], *, limit: int) -> None:
-        """Calibrates on batches of float images; keeps at most ``limit`` bytes of outputs at a time."""
+    def __init__(
+        self, supernet: Supernet, root: Root, inputs: Iterable[Tensor], *, observe: Observe, limit: int
+    ) -> None:
+        """Calibrates on batches of what the root's children take, keeping at most ``limit`` bytes at a time.
+
+        ``observe`` is given each node's output of each batch, once.
+        """
         self.peak_bytes = 0  # of kept outputs
         self._modules = {
             node: supernet.block(node.layer.slot).extract(node.layer.spec) for node in root.nodes()
@@ -35,27 +40,25 @@ class CalibratedLayers:
         for module in self._modules.values():
             start_calibration(module)
         with torch.no_grad():
-            for batch in calibration:
-                peak = self._calibrate(root, resize(batch, root.resolution), limit)
-                self.peak_bytes = max(self.peak_bytes, peak)
+            for batch in inputs:
+                self.peak_bytes = max(self.peak_bytes, self._calibrate(root, batch, observe, limit))
         for node, module in self._modules.items():
             call = supernet.block(node.layer.slot).plain(node.layer.spec)
             self._modules[node] = fold_layer(call, module.eval())
 
-    def _calibrate(self, root: Root, images: Tensor, limit: int) -> int:
+    def _calibrate(self, root: Root, batch: Tensor, observe: Observe, limit: int) -> int:
         met: set[Node] = set()
 
         def run(node: Node, x: Tensor) -> Tensor:
             module = self._modules[node]
             if node in met:  # computed again for lack of memory: the batch is in the average already
-                _set_tracking(batch_norms(module), on=False)
-            y: Tensor = module(x)
-            if node in met:
-                _set_tracking(batch_norms(module), on=True)
+                return _untracked(module, x)
             met.add(node)
+            y: Tensor = module(x)
+            observe(node, y)
             return y
 
-        return walk(root, images, run=run, leaf=lambda _node, _x: None, limit=limit)
+        return walk(root, batch, run=run, leaf=lambda _node, _x: None, limit=limit)
 
     def run(self, node: Node, x: Tensor) -> Tensor:
         """The node's output for the output of the node before it."""
@@ -63,10 +66,15 @@ class CalibratedLayers:
         return y
 
 
-def _set_tracking(norms: Iterable[nn.BatchNorm2d], *, on: bool) -> None:
-    """Without tracking, a norm in train mode uses the batch's statistics and leaves its own alone."""
+def _untracked(module: nn.Module, x: Tensor) -> Tensor:
+    """The output in calibration, with the batch's statistics, leaving the norms' own ones alone."""
+    norms = batch_norms(module)
     for norm in norms:
-        norm.track_running_stats = on
+        norm.track_running_stats = False
+    y: Tensor = module(x)
+    for norm in norms:
+        norm.track_running_stats = True
+    return y
 
 
 def weight_bytes(supernet: Supernet, layer: Layer) -> int:

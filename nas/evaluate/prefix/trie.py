@@ -26,9 +26,10 @@ class Node:
 
 @dataclass(slots=True, eq=False)
 class Root:
-    """What all subnets of one resolution share: the images of that many pixels."""
+    """What several subnets begin with: images of ``resolution`` pixels behind the layers ``prefix``."""
 
     resolution: int
+    prefix: tuple[Layer, ...] = ()
     children: dict[Layer, Node] = field(default_factory=dict)
 
     def nodes(self) -> Iterator[Node]:
@@ -36,16 +37,29 @@ class Root:
         for child in self.children.values():
             yield from child.walk()
 
+    def paths(self) -> Iterator[tuple[Node, tuple[Layer, ...]]]:
+        """All nodes below with all layers up to and including each, those of ``prefix`` first."""
+        ahead = [(node, (*self.prefix, node.layer)) for node in self.children.values()]
+        while ahead:
+            node, path = ahead.pop()
+            yield node, path
+            ahead += [(child, (*path, child.layer)) for child in node.children.values()]
 
-def build_tries(subnets: Iterable[tuple[int, SubnetSpec]]) -> list[Root]:
-    """One trie per resolution, in the order in which these (index, subnet) pairs first need them.
 
-    Equal layers behind equal layers are one node. Every subnet ends in a leaf, its head.
+def build_tries(
+    subnets: Iterable[tuple[int, SubnetSpec]], n_known: Callable[[SubnetSpec], int] = lambda _: 0
+) -> list[Root]:
+    """Tries of these (index, subnet) pairs, in the order in which they are first needed.
+
+    Equal layers behind equal layers are one node. Every subnet ends in a leaf, its head. The first
+    ``n_known`` layers of a subnet, always fewer than it has, are the prefix of its root.
     """
-    roots: dict[int, Root] = {}
+    roots: dict[tuple[int, tuple[Layer, ...]], Root] = {}
     for index, subnet in subnets:
-        at: Root | Node = roots.setdefault(subnet.resolution, Root(subnet.resolution))
-        for layer in subnet.layers:
+        known = n_known(subnet)
+        prefix = subnet.layers[:known]
+        at: Root | Node = roots.setdefault((subnet.resolution, prefix), Root(subnet.resolution, prefix))
+        for layer in subnet.layers[known:]:
             at = at.children.setdefault(layer, Node(layer))
         assert isinstance(at, Node)
         at.subnets.append(index)

@@ -92,7 +92,7 @@ def stopping(objectives: tuple[Objective, ...] = (TOP1, MACS), seed: int = 0) ->
 
 
 def test_what_is_not_dropped_has_its_full_value_and_drops_are_marked() -> None:
-    archs = relatives(get_space("stitched-tiny"), 2, 5)
+    archs = relatives(get_space("stitched-tiny"), 2, 3)
     evaluator = stopping()
     full = evaluator.evaluate(archs)
     assert all(evaluation.error is None for evaluation in full)

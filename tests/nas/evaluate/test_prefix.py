@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -10,13 +11,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
+from nas.blocks.elastic import ElasticBlock
 from nas.data.types import Split
 from nas.errors import ConfigError
 from nas.evaluate.accuracy import SupernetEvaluator
 from nas.evaluate.prefix.evaluator import PrefixEvaluator
 from nas.evaluate.prefix.layers import weight_bytes
+from nas.evaluate.prefix.retained import Outputs, Recorder, Retained
 from nas.evaluate.prefix.trie import Node, Root, build_tries, prefix_groups
 from nas.evaluate.prefix.walk import walk
 from nas.supernet.supernet import Supernet
@@ -66,12 +69,14 @@ def relatives(space: SearchSpace, seed: int, n: int) -> list[Arch]:
 
 @pytest.mark.parametrize("name", SPACES)
 @settings(max_examples=3, deadline=None)
-@given(seed=st.integers(0, 2**16), n=st.integers(1, 5), max_bytes=st.sampled_from([0, 2**20, 2**26]))
+@given(seed=st.integers(0, 2**16), n=st.integers(1, 4), max_bytes=st.sampled_from([0, 2**20, 2**26]))
 def test_equals_the_plain_evaluator_bit_for_bit(name: str, seed: int, n: int, max_bytes: int) -> None:
-    archs = relatives(get_space(name), seed, n)
+    archs = relatives(get_space(name), seed, n + 2)
     plain, prefix = evaluators(name, max_bytes=max_bytes)
-    assert prefix.evaluate(archs) == plain.evaluate(archs)
-    assert prefix.peak_bytes <= max_bytes // 2
+    found = [*prefix.evaluate(archs[:n]), *prefix.evaluate(archs[n:])]
+    assert found == plain.evaluate(archs)
+    assert prefix.peak_bytes <= max_bytes // 4
+    assert prefix.retained_bytes <= max_bytes // 4
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -105,6 +110,83 @@ def test_an_arch_of_another_space_fails_alone() -> None:
 def test_memory_must_not_be_negative() -> None:
     with pytest.raises(ConfigError, match="max_bytes"):
         evaluators("hybrid-tiny", max_bytes=-1)
+
+
+def test_what_was_retained_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    extracted: list[object] = []
+    extract = ElasticBlock.extract
+
+    def counting(block: ElasticBlock[object], spec: object) -> nn.Module:
+        extracted.append(spec)
+        return extract(block, spec)
+
+    monkeypatch.setattr(ElasticBlock, "extract", counting)
+    archs = relatives(get_space("hybrid-tiny"), 4, 3)
+    _, prefix = evaluators("hybrid-tiny")
+    first = prefix.evaluate(archs)
+    n_nodes = sum(1 for root in build_tries(subnets_of(archs)) for _ in root.nodes())
+    assert len(extracted) == n_nodes
+    assert prefix.evaluate(archs) == first
+    assert len(extracted) - n_nodes <= 2 * len(archs)  # a last block and the head
+    assert prefix.retained_bytes > 0
+
+
+def test_outputs_used_least_recently_make_room() -> None:
+    space = get_space("hybrid-tiny")
+    subnet = space.decode(space.extreme(largest=True))
+    tensor = torch.zeros(10)
+    retained = Retained(2 * tensor.nbytes)
+    prefixes = [(subnet.resolution, subnet.layers[:n]) for n in (1, 2, 3)]
+    retained.add({prefix: Outputs([tensor], []) for prefix in prefixes[:2]})
+    assert retained.n_known(subnet) == 2
+    retained.outputs(*prefixes[0])
+    retained.add({prefixes[2]: Outputs([], [tensor])})
+    assert retained.nbytes == 2 * tensor.nbytes
+    assert retained.n_known(subnet) == 3
+    assert retained.n_known(replace(subnet, layers=subnet.layers[:3])) == 1
+    assert retained.n_known(replace(subnet, resolution=subnet.resolution + 4)) == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_recorder_takes_no_more_than_it_may(share: float) -> None:
+    name = "hybrid-tiny"
+    (root,) = build_tries(subnets_of([get_space(name).extreme(largest=True)]))
+    everything = Recorder(root, 7, 2**40)
+    feed(everything, root)
+    whole = sum(outputs.nbytes for outputs in everything.outputs().values())
+    recorder = Recorder(root, 7, int(share * whole))
+    feed(recorder, root)
+    taken = sum(outputs.nbytes for outputs in recorder.outputs().values())
+    assert taken <= share * whole
+    assert (taken == whole) == (share == 1.0)
+
+
+def feed(recorder: Recorder, root: Root) -> None:
+    """Three images for calibration, four for validation, through every layer twice."""
+    supernet = supernet_of("hybrid-tiny")
+
+    def run(node: Node, x: Tensor) -> Tensor:
+        y: Tensor = supernet.block(node.layer.slot)(x, node.layer.spec)
+        return y
+
+    def leaf(node: Node, x: Tensor) -> None:
+        """Nothing to do with logits."""
+
+    with torch.inference_mode():
+        start = torch.zeros(3, 1, root.resolution, root.resolution)
+        walk(root, start, run=observed(run, recorder), leaf=leaf, limit=0)
+        noting = recorder.validation(run)
+        for _ in range(2):
+            walk(root, torch.zeros(4, *start.shape[1:]), run=noting, leaf=leaf, limit=0)
+
+
+def observed(run: Callable[[Node, Tensor], Tensor], recorder: Recorder) -> Callable[[Node, Tensor], Tensor]:
+    def noting(node: Node, x: Tensor) -> Tensor:
+        y = run(node, x)
+        recorder.calibration(node, y)
+        return y
+
+    return noting
 
 
 def subnets_of(archs: Sequence[Arch], name: str = "hybrid-tiny") -> list[tuple[int, SubnetSpec]]:
