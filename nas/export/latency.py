@@ -14,7 +14,7 @@ from nas.export.parity import random_images
 from nas.export.plain import load_plain
 from predictors.device import Device
 from predictors.profiler import MeasurementProtocol, profile
-from predictors.runtimes.onnx_runtime import OnnxSession
+from predictors.runtimes.onnx_session import OnnxSession
 from predictors.runtimes.registry import get_runtime
 from predictors.runtimes.runtime import Runtime, Session
 from predictors.sample import LatencySample

@@ -13,7 +13,7 @@ from predictors.campaign import Campaign
 from predictors.device import hardware
 from predictors.protocol import Report
 from predictors.rounds import Loaders, measure_sessions
-from predictors.runtimes.onnx_runtime import OnnxSession, open_model
+from predictors.runtimes.onnx_session import OnnxSession, open_model
 
 
 def describe(threads: int = 1) -> Description:

@@ -13,7 +13,7 @@ from nas.supernet.extract import ExtractedSubnet, extract_subnet, fold
 from nas.supernet.supernet import Supernet
 from predictors.errors import InvalidValueError, UnsupportedModelError
 from predictors.runtimes.onnx_export import OnnxExporter, export_onnx
-from predictors.runtimes.onnx_runtime import OnnxSession
+from predictors.runtimes.onnx_session import OnnxSession
 from searchspaces.registry import get_space
 
 

@@ -50,6 +50,7 @@ class AgentProcess:
                 env={**os.environ, "PYTHONPATH": path, **self.environment},
                 stdout=log,
                 stderr=log,
+                cwd=self.folder,  # with -m the working directory is importable
             )
 
     def stop(self, number: int = signal.SIGTERM) -> int:

@@ -17,6 +17,7 @@ from db.remote.records import MeasurementTask
 from service.client import Client
 from service.errors import ProblemError
 from service.stores import open_database, open_stores
+from tests.service.agent_package import make_environment
 from tests.service.agents import REAL, AgentProcess, running
 from tests.service.conftest import Live, eventually, seed_records, start_server, stop_server
 
@@ -163,6 +164,12 @@ def test_agent_and_job_survive_a_restart_of_the_server(tmp_path: Path) -> None:
         stop_server(server)
 
 
+@pytest.fixture(scope="module")
+def lonely(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment that holds the agent's own distribution only."""
+    return make_environment(tmp_path_factory.mktemp("agent"))
+
+
 @contextlib.contextmanager
 def other_machine() -> Iterator[tuple[list[str], str]]:
     """A network namespace that reaches this one over a link: command prefix, and our address on the link."""
@@ -188,14 +195,38 @@ def other_machine() -> Iterator[tuple[list[str], str]]:
         subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
 
 
-def test_a_second_machine_measures_for_real_behind_a_token(tmp_path: Path) -> None:
+def test_the_agents_own_package_needs_neither_torch_nor_a_database(lonely: Path, tmp_path: Path) -> None:
+    code = """
+import importlib.util, sys
+import predictors.agent.__main__
+absent = ("torch", "ray", "sqlalchemy", "fastapi", "scipy", "onnx", "httpx2", "service", "db", "nas")
+assert not [name for name in absent if importlib.util.find_spec(name)]
+ours = {name for name in sys.modules if name.partition(".")[0] in ("predictors", "searchspaces")}
+assert "predictors.rounds" in ours
+"""
+    command = [str(lonely), "-c", code]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PATH": ""}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_second_machine_measures_for_real_behind_a_token(lonely: Path, tmp_path: Path) -> None:
     with other_machine() as (prefix, address):
         server = start_server(
             tmp_path, "--host", address, NAS_TOKEN=TOKEN, NAS_ALLOWED_HOSTS='["127.0.0.1"]', reach=address
         )
         try:
             seed(server)
-            agent = AgentProcess("second", server.url, tmp_path, module=REAL, prefix=prefix)
+            agent = AgentProcess(
+                "second",
+                server.url,
+                tmp_path,
+                module=REAL,
+                prefix=prefix,
+                python=str(lonely),
+                environment={"PYTHONPATH": ""},
+            )
             with Client(server.url, token=TOKEN) as client, running(agent, client):
                 assert client.device("second")["hardware"].endswith("agent second")
                 job_id = profile(client, "second")
