@@ -46,14 +46,16 @@ def save(file: Path, credentials: Credentials) -> None:
 def load(file: Path) -> Credentials:
     """Raises CredentialsError for a file that is missing, damaged or open to other users."""
     try:
-        if os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
-            raise CredentialsError(f"{file}: other users can read it; run chmod 600 on it")
-        document = json.loads(file.read_text())
-        values = {field: document[field] for field in ("server", "name", "token")}
+        mode, text = stat.S_IMODE(file.stat().st_mode), file.read_text(errors="replace")
     except FileNotFoundError:
         raise CredentialsError(f"{file}: not there; enroll with --server URL --code CODE first") from None
     except OSError as error:
         raise CredentialsError(f"{file}: cannot be read ({error.strerror})") from None
+    if os.name == "posix" and mode & 0o077:
+        raise CredentialsError(f"{file}: other users can read it; run chmod 600 on it")
+    try:
+        document = json.loads(text)
+        values = {field: document[field] for field in ("server", "name", "token")}
     except (ValueError, KeyError, TypeError):
         raise CredentialsError(f"{file}: damaged; enroll again with a new code") from None
     if not all(isinstance(value, str) for value in values.values()):
