@@ -42,7 +42,8 @@ class PrefixEvaluator:
 
     The archs of a call are walked as a trie of layers, one for each image resolution: weights,
     batch-norm statistics and outputs of a layer behind the same layers are computed once. Images
-    go through it BATCH at a time. Outputs of prefixes are retained for the calls that follow.
+    go through it BATCH at a time. Outputs of prefixes are retained for the calls that follow, until
+    a weight of the supernet changes.
 
     ``max_bytes`` bounds what is held at a time beyond the supernet, the images, one subnet's
     weights and the output at hand: a quarter of it the layers' own weights, a quarter outputs that
@@ -70,6 +71,7 @@ class PrefixEvaluator:
         self.max_bytes = max_bytes
         self.peak_bytes = 0  # of kept outputs, over all calls so far
         self._retained = Retained(max_bytes // 4)
+        self._versions = _versions(supernet)
         self._n_images = len(split.labels) + sum(len(batch) for batch in self.calibration)
 
     @property
@@ -92,6 +94,8 @@ class PrefixEvaluator:
         After each BATCH of images but the last, ``is_hopeless`` is asked about every arch by its
         index; where it says yes, the arch sees no more images.
         """
+        if self._versions != (versions := _versions(self.supernet)):
+            self._versions, self._retained = versions, Retained(self.max_bytes // 4)
         found: dict[int, Tally | str] = {}
         subnets: dict[int, SubnetSpec] = {}
         for index, arch in enumerate(archs):
@@ -156,6 +160,11 @@ class PrefixEvaluator:
                     prune(root, running)
         self.peak_bytes = max(self.peak_bytes, peak)
         return tallies
+
+
+def _versions(supernet: Supernet) -> tuple[int, ...]:
+    """Changes whenever a weight or statistic is written to, which makes retained outputs worthless."""
+    return tuple(tensor._version for tensor in (*supernet.parameters(), *supernet.buffers()))
 
 
 def _count(tallies: dict[int, Tally], target: Tensor, node: Node, logits: Tensor) -> None:

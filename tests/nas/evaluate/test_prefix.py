@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -129,6 +130,19 @@ def test_what_was_retained_is_not_computed_again(monkeypatch: pytest.MonkeyPatch
     assert prefix.evaluate(archs) == first
     assert len(extracted) - n_nodes <= 2 * len(archs)  # a last block and the head
     assert prefix.retained_bytes > 0
+
+
+def test_nothing_is_retained_of_weights_that_have_changed() -> None:
+    archs = relatives(get_space("stitched-tiny"), 4, 2)
+    supernet, (val, calibration) = copy.deepcopy(supernet_of("stitched-tiny")), images()
+    prefix = PrefixEvaluator(supernet, val, calibration)
+    before = prefix.evaluate(archs)
+    with torch.no_grad():
+        for parameter in supernet.parameters():
+            parameter.mul_(-1)
+    after = prefix.evaluate(archs)
+    assert after == SupernetEvaluator(supernet, val, calibration).evaluate(archs)
+    assert after != before
 
 
 def test_outputs_used_least_recently_make_room() -> None:
