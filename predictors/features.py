@@ -253,6 +253,12 @@ def features(space: SearchSpace, archs: Sequence[Arch], names: Sequence[str]) ->
     return result
 
 
+def layer_features(layers: Sequence[SizedLayer], names: Sequence[str]) -> FloatArray:
+    """The rows of ``features`` before they are summed: shape (n_layers, len(names))."""
+    index = {name: column for column, name in enumerate(names)}
+    return np.stack([_row(layer, index) for layer in layers])
+
+
 def _row(layer: SizedLayer, index: Mapping[str, int]) -> FloatArray:
     row = np.zeros(len(index))
     for name, amount in quantities(layer).items():

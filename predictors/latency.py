@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from predictors.device import Device
 from predictors.errors import CorruptFitError, DeviceMismatchError, InvalidValueError, NotFittedError
-from predictors.features import columns, features
+from predictors.features import columns, features, layer_features, sized_layers
 from predictors.fit_files import StoredFit, read_fit, write_fit
 from predictors.linear_gp import LinearPosterior, fit_linear
 from predictors.predictor import Prediction
@@ -33,6 +33,15 @@ class _Fit:
     posterior: LinearPosterior
     inflation: float  # calibrated over model standard deviation
     floor: float  # ms
+
+
+@dataclass(frozen=True, slots=True)
+class LayerLatency:
+    """What the layer in ``slot`` adds to a predicted latency."""
+
+    slot: str
+    kind: str
+    latency_ms: float
 
 
 class LatencyPredictor:
@@ -82,6 +91,23 @@ class LatencyPredictor:
         if self._fit is None:
             raise NotFittedError(f"latency predictor of {self.device.name} was not fitted")
         return self._predicted(self._fit, archs)
+
+    def by_layer(self, arch: Arch) -> tuple[tuple[LayerLatency, ...], float]:
+        """What each layer adds to the mean, in ms, and what is due to no layer; together the mean.
+
+        The model is a sum over layers, so this is exact for the model (except where the mean was
+        raised to the floor). A term may be negative: layers were never timed alone.
+        """
+        if self._fit is None:
+            raise NotFittedError(f"latency predictor of {self.device.name} was not fitted")
+        subnet = self.space.decode(arch)
+        table = layer_features(sized_layers(subnet), self._names) / self._units
+        weights = self._fit.posterior.mean
+        layers = [
+            LayerLatency(layer.slot, layer.spec.kind, milliseconds)
+            for layer, milliseconds in zip(subnet.layers, (table @ weights[:-1]).tolist(), strict=True)
+        ]
+        return tuple(layers), float(weights[-1])
 
     def save(self, folder: Path) -> str:
         """Write ``latency.json`` and ``latency.safetensors``; returns the SHA-256 of the JSON file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from service.commands import agents, demo, imports, jobs, results, serve
+from service.commands import study as study_command
 
 app = typer.Typer(
     name="nas",
@@ -23,6 +24,7 @@ for command in (
     jobs.search,
     results.front,
     results.best,
+    study_command.study,
     jobs.extract,
     jobs.fidelity,
     results.verify,

@@ -198,6 +198,10 @@ class Client:
         """All trials of a study, by number."""
         return self._pages(f"/studies/{study_id}/trials", {"limit": 1000})
 
+    def study_answers(self, study_id: str) -> Json:
+        """Trend, outlook, constraints, milliseconds by layer and race of a study."""
+        return self._json("GET", f"/studies/{study_id}/answers")
+
     def artifacts(self, job_id: str) -> list[Json]:
         """Files that a job stored."""
         items: list[Json] = self._json("GET", f"/jobs/{job_id}/artifacts")["items"]

@@ -114,10 +114,9 @@ def run_job(client: Client, kind: str, *, as_json: bool, wait: bool, **body: Any
 def show_race(curves: Sequence[Mapping[str, Any]]) -> None:
     """Where each searcher of a race ended; nothing where there was none."""
     if curves:
-        columns = ("searcher", "told", "hypervolume", "low", "high", "stopped after")
         ends = [[c[name][-1] if c[name] else None for name in CURVE] for c in curves]
-        rows = [[c["searcher"], *end, c["dropped_after"]] for c, end in zip(curves, ends, strict=True)]
-        print_table(columns, rows, title="race")
+        rows = [[c["searcher"], c["n_seeds"], *end] for c, end in zip(curves, ends, strict=True)]
+        print_table(("searcher", "seeds", *CURVE), rows, title="race")
 
 
 class JobBar:

@@ -129,7 +129,10 @@ class ConstraintAnswer(Answer):
 
 
 class StudyAnswer(Answer):
-    """One search; ``predictor`` is the id of the latency predictor that it uses from beginning to end."""
+    """One search; ``predictor`` is the id of the latency predictor that it uses from beginning to end.
+
+    ``race`` is the id of the study that unites the race in which this one is a racer.
+    """
 
     id: str
     space: str
@@ -142,6 +145,7 @@ class StudyAnswer(Answer):
     budget: int
     batch_size: int
     seed: int
+    race: str | None
 
 
 class StudyPage(Answer):

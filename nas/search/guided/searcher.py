@@ -10,7 +10,7 @@ et al. 2010).
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -36,6 +36,17 @@ CHUNK = 16_384  # candidates screened at a time
 REFIT = 60  # up to so many told archs hyperparameters follow every one; then every 15 %
 GROWTH = 1.15
 JITTER = 0.05  # standard deviation of the noise on log scores: near-ties fall differently for each seed
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Beliefs about n archs as scaled costs of m objectives: normal marginals, and what they improve on."""
+
+    mean: FloatArray  # (n, m)
+    std: FloatArray  # (n, m)
+    feasible: FloatArray  # (n,), probabilities that all constraints hold
+    front: FloatArray  # (f, m), of the study's own feasible archs
+    reference: FloatArray  # (m,), just behind the worst costs there are
 
 
 class GuidedSearcher:
@@ -76,6 +87,22 @@ class GuidedSearcher:
         taken.update(archs)
         return archs + unseen_archs(space, n - len(archs), taken, rng)
 
+    def promise(self, archs: Sequence[Arch]) -> Promise | None:
+        """What is believed of these archs; None while too little was told to learn from."""
+        told = Told.of(self._history.space, self._goal, self._told, self._n_earlier)
+        if len(told.genes) < MIN_TOLD:
+            return None
+        acquisition = self._acquisition(told)
+        beliefs = acquisition.beliefs(self._pools.of(gene_matrix(self._history.space, archs)))
+        objectives = [beliefs[objective.metric] for objective in self._goal.objectives]
+        return Promise(
+            np.stack([belief.mean for belief in objectives], axis=1),
+            np.stack([belief.std for belief in objectives], axis=1),
+            np.exp(acquisition.log_feasible(beliefs)),
+            acquisition.front(),
+            acquisition.reference,
+        )
+
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """See Searcher."""
         self._history.tell(evaluations)
@@ -101,10 +128,7 @@ class GuidedSearcher:
     ) -> list[Arch]:
         """Up to ``n`` archs by acquisition; ``waiting`` ones are believed first."""
         space = self._history.space
-        views = self._pools.views(told.genes)
-        acquisition = Acquisition(
-            self._goal, told, views, self._fit(told), self._pools.base, self._failure(told)
-        )
+        acquisition = self._acquisition(told)
 
         def judge(pool: Pool) -> Merit:
             beliefs = acquisition.beliefs(pool, screening=True)
@@ -124,6 +148,10 @@ class GuidedSearcher:
         offsets = rng.normal(0.0, JITTER, len(pool.genes))
         chosen = self._choose(acquisition, pool, offsets, waiting, n)
         return archs_of(space, pool.genes[chosen])
+
+    def _acquisition(self, told: Told) -> Acquisition:
+        views = self._pools.views(told.genes)
+        return Acquisition(self._goal, told, views, self._fit(told), self._pools.base, self._failure(told))
 
     def _choose(
         self, acquisition: Acquisition, pool: Pool, offsets: FloatArray, waiting: Sequence[Arch], n: int
