@@ -19,7 +19,7 @@ from service.local import LocalServer
 SEARCHERS = {"evolution": "nsga2", "bayesian": "tpe"}
 FORMATS = ("onnx", "pt2")
 CHECKPOINT = Path(__file__).resolve().parents[2] / "checkpoints" / "hybrid-cifar"
-PRETRAINED_SAMPLES = 80  # subnets that are measured
+PRETRAINED_SAMPLES = 60  # subnets that are measured
 PRETRAINED_BUDGET = 200  # subnets whose accuracy and latency are predicted
 PRETRAINED_BATCH = 20
 

@@ -50,7 +50,7 @@ def train(job: Job, context: JobContext) -> Mapping[str, Any]:
     record = SupernetRecord(
         name,
         "hybrid-tiny@1",
-        job.payload["data"],
+        job.payload["data"] or "none",
         10,
         1,
         8,
