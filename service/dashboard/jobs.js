@@ -3,6 +3,7 @@
 import { get, post } from "./api.js";
 import { empty, h, moment } from "./dom.js";
 import { duration, percent, short } from "./format.js";
+import { raceChart } from "./race.js";
 import { fileList } from "./selection.js";
 
 const POLL_MS = 2000;
@@ -128,7 +129,8 @@ function resultOf(job, context) {
     const { supernet, device } = job.payload;
     const query = new URLSearchParams({ supernet, device, study: result.study });
     const text = `${result.n_trials} subnets, ${result.front_size} on the front: `;
-    return [h("p", {}, text, h("a", { href: `#/fronts?${query}` }, `study ${result.study}`))];
+    const link = h("a", { href: `#/fronts?${query}` }, `study ${result.study}`);
+    return [h("p", {}, text, link), ...raceChart(result.race ?? [])];
   }
   if (job.kind === "train" && result?.metrics) return [h("p", {}, metricsText(result.metrics))];
   if (job.kind === "profile" && result?.quality) return [h("p", {}, metricsText(result.quality))];
