@@ -73,7 +73,8 @@ class MeasurementStore:
     def lease(self, agent: str, claim_id: str, *, fingerprint: str, ttl_s: float) -> MeasurementTask | None:
         """The agent's oldest ready task for ``ttl_s`` seconds, or None; the same claim gets the same lease.
 
-        Tasks for a fingerprint that the agent no longer has are not given. While the agent holds a task it gets no other. Raises AgentQuarantinedError.
+        Tasks for a fingerprint that the agent no longer has are not given. While the agent holds a
+        task it gets no other. Raises AgentQuarantinedError.
         """
         check_text("claim_id", claim_id)
         expires = database_now(check_positive("ttl_s", ttl_s))
@@ -81,7 +82,7 @@ class MeasurementStore:
         def work(session: Session) -> MeasurementTask | None:
             _check_active(session, agent)
             _reap(session)
-            held = session.scalar(select(Row).where(Row.agent == agent, Row.state == TaskState.LEASED))
+            held = _leased(session, agent)
             if held is not None:
                 return task_of(held) if held.claim_id == claim_id else None
             wanted = select(JobRow.id).where(JobRow.id == Row.job_id, JobRow.state.in_(WANTED)).exists()
@@ -108,7 +109,10 @@ class MeasurementStore:
 
         def work(session: Session) -> None:
             row = _held(session, task_id, agent, epoch)
-            _change(session, row, lease_expires_at=expires, progress=checked)
+            if row.state == TaskState.READY and _leased(session, agent) is not None:
+                raise LeaseLostError(f"agent {agent!r} holds another task than {task_id} by now")
+            leased = {"state": TaskState.LEASED.value, "lease_expires_at": expires}
+            _change(session, row, progress=checked, **leased)
 
         self._database.run_write(work)
 
@@ -163,7 +167,7 @@ class MeasurementStore:
     def is_leased_file(self, agent: str, sha256: str) -> bool:
         """Whether a file belongs to the task that the agent holds."""
         with self._database.read() as session:
-            row = session.scalar(select(Row).where(Row.agent == agent, Row.state == TaskState.LEASED))
+            row = _leased(session, agent)
             return row is not None and sha256 in (*row.references, *(c["sha256"] for c in row.candidates))
 
     def list_samples(self, supernet: str, fingerprint: str) -> list[LatencySample]:
@@ -216,11 +220,19 @@ def _find(session: Session, task_id: str, agent: str, *, lock: bool = False) -> 
     return row
 
 
+def _leased(session: Session, agent: str) -> MeasurementTaskRow | None:
+    """The task that the agent holds, if any."""
+    return session.scalar(select(Row).where(Row.agent == agent, Row.state == TaskState.LEASED))
+
+
 def _held(session: Session, task_id: str, agent: str, epoch: int) -> MeasurementTaskRow:
-    """The locked row of a leased task that this epoch holds and whose job still wants it."""
-    check_integer("epoch", epoch)
+    """The locked row of a task that this epoch was the last to lease and whose job still wants it.
+
+    The lease may have ended, for example while the server was away: nobody has taken the task since.
+    """
+    check_integer("epoch", epoch, 1)
     row = _find(session, task_id, agent, lock=True)
-    if row.state != TaskState.LEASED or row.epoch != epoch:
+    if row.state not in (TaskState.LEASED, TaskState.READY) or row.epoch != epoch:
         raise LeaseLostError(
             f"epoch {epoch} does not hold measurement task {task_id}: it is {row.state}, epoch {row.epoch}"
         )

@@ -221,7 +221,29 @@ def test_a_late_heartbeat_renews_a_lease_that_nobody_took(stage: Stage) -> None:
     time.sleep(0.02)
     stage.tasks.heartbeat(task_id, "pi", 1, ttl_s=60, progress={"done": 3, "total": 9})
     assert stage.tasks.reap() == 0
+    stage.tasks.heartbeat(task_id, "pi", 1, ttl_s=0.005, progress={})
+    time.sleep(0.02)
+    assert stage.tasks.reap() == 1
+    stage.tasks.heartbeat(task_id, "pi", 1, ttl_s=60, progress={"done": 3, "total": 9})
+    assert stage.tasks.get(task_id, "pi").state is TaskState.LEASED
     assert stage.tasks.get(task_id, "pi").progress == {"done": 3, "total": 9}
+
+
+def test_a_late_result_of_a_lease_that_nobody_took_is_taken(stage: Stage) -> None:
+    first, second = stage.add(0), stage.add(1)
+    stage.lease(ttl_s=0.005)
+    time.sleep(0.02)
+    assert stage.tasks.reap() == 1
+    assert stage.tasks.finish(first, "pi", 1, RESULT, good()).state is TaskState.DONE
+    stage.lease(ttl_s=0.005)
+    time.sleep(0.02)
+    stage.tasks.reap()
+    third = stage.add(-1)  # before the second
+    held = stage.lease(OTHER_CLAIM)
+    assert held is not None
+    assert held.id == third
+    with pytest.raises(LeaseLostError, match="another task"):
+        stage.tasks.heartbeat(second, "pi", 1, ttl_s=60, progress={})
 
 
 def test_a_task_is_dead_after_its_third_attempt(stage: Stage) -> None:

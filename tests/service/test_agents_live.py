@@ -146,7 +146,7 @@ def test_a_disagreeing_agent_fails_its_job_and_is_quarantined(
 
 
 def test_agent_and_job_survive_a_restart_of_the_server(tmp_path: Path) -> None:
-    server = start_server(tmp_path, NAS_AGENT_LEASE_S="20")
+    server = start_server(tmp_path, NAS_AGENT_LEASE_S="60")
     try:
         seed(server)
         agent = AgentProcess("loyal", server.url, tmp_path, environment={"FAKE_SECONDS": "3"})
@@ -156,7 +156,7 @@ def test_agent_and_job_survive_a_restart_of_the_server(tmp_path: Path) -> None:
             stop_server(server)
             eventually(lambda: "trying again" in agent.log, "the agent misses its server", 60)
             port = server.url.rpartition(":")[2]
-            server = start_server(tmp_path, "--port", port, NAS_AGENT_LEASE_S="20")
+            server = start_server(tmp_path, "--port", port, NAS_AGENT_LEASE_S="60")
             succeeded(client, job_id)
             (task,) = tasks_of(server, job_id)
             assert task.epoch == 1  # measured once: the result was posted late

@@ -13,6 +13,7 @@ from nas.data.types import ImageData, Split
 from searchspaces.registry import get_space
 from service.jobs.profile import sample_archs
 from service.jobs.train import channel_statistics, default_space
+from tests.service.agents import AgentProcess, running
 from tests.service.conftest import Live, start_server, stop_server
 
 
@@ -81,6 +82,22 @@ def test_from_images_to_a_verified_model(real: Live, tmp_path: Path) -> None:
         client.download_all(job["id"], tmp_path / "model")
     assert verify(tmp_path / "model", latency=False).passed
     assert os.listdir(tmp_path) == ["model"]
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_another_machine_is_profiled_and_searched_for(real: Live, tmp_path: Path) -> None:
+    agent = AgentProcess("board", real.url, tmp_path)
+    with real.client as client, running(agent, client):
+        client.run("train", supernet="b", data="digits", config={"epochs": 1})
+        profiled = client.run("profile", supernet="b", device="board", samples=20)
+        assert profiled["result"]["n_samples"] == 20
+        assert profiled["result"]["fingerprint"] == client.device("board")["fingerprint"]
+        again = client.run("profile", supernet="b", device="board", samples=20, seed=1)
+        assert again["result"]["n_samples"] == 40
+        searched = client.run("search", supernet="b", device="board", budget=8, batch_size=4)
+        assert searched["result"]["n_measured"] == 0  # the worker's machine is another device
+        assert all(point["latency_source"] == "predicted" for point in client.front(device="board"))
 
 
 @pytest.mark.slow
