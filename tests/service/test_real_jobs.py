@@ -73,6 +73,14 @@ def test_from_images_to_a_verified_model(real: Live, tmp_path: Path) -> None:
         searched = client.run("search", supernet="d", budget=15, batch_size=5)
         assert searched["result"]["n_trials"] == 15
         assert searched["result"]["n_measured"] == searched["result"]["front_size"] > 0
+        raced = client.run(
+            "search", supernet="d", race=["random", "nsga2"], budget=12, batch_size=3, study="r"
+        )
+        assert raced["result"]["n_trials"] == 12
+        assert [curve["searcher"] for curve in raced["result"]["race"]] == ["random", "nsga2"]
+        answers = client.study_answers("r")
+        assert answers["measured_share"] == 1.0
+        assert len(answers["milliseconds"]) == raced["result"]["front_size"]
         points = client.front(device="here")
         assert all(point["latency_source"] == "measured" for point in points)
         assert all(0 <= point["test_top1"] <= 1 for point in points)
