@@ -28,7 +28,7 @@ from predictors.protocol import Report
 
 POLL_S = 2.0  # between questions for a task
 REFUSED_S = 30.0  # after a refusal that an operator, or the machine's clock, may end
-LONGEST_BACKOFF_S = 60.0
+LONGEST_BACKOFF_S = 30.0
 UNAUTHORISED = 401
 _log = logging.getLogger(__name__)
 
