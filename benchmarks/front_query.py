@@ -66,7 +66,7 @@ def fill(settings: Settings, n: int) -> int:
     space, rng = get_space(SPACE), np.random.default_rng(0)
     archs = archs_of(space, sample_genes(space, n, rng))
     latency = rng.lognormal(1.5, 0.5, n)
-    top1 = np.clip(0.95 - 0.4 * np.exp(-latency / 3.0) - rng.exponential(0.05, n), 0.0, 1.0)
+    top1 = np.clip(0.95 - 0.4 * np.exp(-latency / 3.0) - rng.gamma(3.0, 0.03, n), 0.0, 1.0)
     front = np.flatnonzero(is_nondominated(np.stack([-top1, latency], axis=1)))
     values = {"top1": top1, "latency_ms": latency, "latency_low_ms": 0.9 * latency, "params": 1e6 * latency}
     database = open_database(settings)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from db.records import FrontPoint
 from db.schema.study_rows import FrontMemberRow, StudyRow, TrialRow, TrialValueRow
-from db.schema.trials import load_trials
+from db.schema.trials import VALUE_KEY, load_trials
 from nas.pareto import FloatArray, cost_matrix, front_mask, is_feasible
 from nas.types import Evaluation, Study, TrialState
 from searchspaces.space import Arch
@@ -20,9 +20,6 @@ from searchspaces.space import Arch
 effective_latency = func.coalesce(FrontMemberRow.measured_latency_ms, FrontMemberRow.predicted_latency_ms)
 TRIAL_OF_MEMBER = and_(FrontMemberRow.study_id == TrialRow.study_id, FrontMemberRow.number == TrialRow.number)
 STUDY_OF_MEMBER = StudyRow.id == FrontMemberRow.study_id
-VALUE_OF_MEMBER = and_(
-    TrialValueRow.study_id == FrontMemberRow.study_id, TrialValueRow.number == FrontMemberRow.number
-)
 
 
 def admit(session: Session, study: Study, number: int, evaluation: Evaluation) -> None:
@@ -57,10 +54,11 @@ def admit(session: Session, study: Study, number: int, evaluation: Evaluation) -
 
 def _member_costs(session: Session, study: Study) -> tuple[list[int], FloatArray]:
     """Numbers of the n members of the study's stored front and their costs (n, objectives)."""
+    members = select(FrontMemberRow.study_id, FrontMemberRow.number)
+    members = members.where(FrontMemberRow.study_id == study.id)
     statement = (
-        select(FrontMemberRow.number, TrialValueRow.metric, TrialValueRow.value)
-        .join(TrialValueRow, VALUE_OF_MEMBER)
-        .where(FrontMemberRow.study_id == study.id)
+        select(TrialValueRow.number, TrialValueRow.metric, TrialValueRow.value)
+        .where(VALUE_KEY.in_(members))
         .where(TrialValueRow.metric.in_([objective.metric for objective in study.objectives]))
     )
     values: defaultdict[int, dict[str, float]] = defaultdict(dict)
@@ -94,8 +92,9 @@ def front_points(session: Session, conditions: Sequence[ColumnElement[bool]]) ->
         *conditions,
     )
     value_columns = (TrialValueRow.study_id, TrialValueRow.number, TrialValueRow.metric, TrialValueRow.value)
-    of_members = select(*value_columns).join(FrontMemberRow, VALUE_OF_MEMBER)
-    of_members = of_members.join(TrialRow, TRIAL_OF_MEMBER).join(StudyRow, STUDY_OF_MEMBER).where(*usable)
+    shown = select(FrontMemberRow.study_id, FrontMemberRow.number)
+    shown = shown.join(TrialRow, TRIAL_OF_MEMBER).join(StudyRow, STUDY_OF_MEMBER).where(*usable)
+    of_members = select(*value_columns).where(VALUE_KEY.in_(shown))
     values: defaultdict[tuple[str, int], dict[str, float]] = defaultdict(dict)
     for row in session.execute(of_members):
         values[row.study_id, row.number][row.metric] = row.value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, and_, exists, select
+from sqlalchemy import ColumnElement, and_, exists, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from db.schema.convert import trial_of
@@ -13,9 +13,10 @@ from db.schema.study_rows import FrontMemberRow, StudyRow, TrialRow, TrialValueR
 from nas.types import Study, Trial, TrialState
 from searchspaces.space import Arch
 
-OF_TRIAL = and_(TrialValueRow.study_id == TrialRow.study_id, TrialValueRow.number == TrialRow.number)
-ON_FRONT = exists().where(
-    FrontMemberRow.study_id == TrialRow.study_id, FrontMemberRow.number == TrialRow.number
+# Values are asked for by the keys of their trials: joined, SQLite reads all values of a study for a few.
+VALUE_KEY = tuple_(TrialValueRow.study_id, TrialValueRow.number)
+ON_FRONT = tuple_(TrialRow.study_id, TrialRow.number).in_(
+    select(FrontMemberRow.study_id, FrontMemberRow.number)
 )
 
 
@@ -30,11 +31,11 @@ def with_values(
     session: Session, study: Study, rows: Sequence[TrialRow], *conditions: ColumnElement[bool]
 ) -> list[Trial]:
     """The trials of these rows; ``conditions`` on TrialRow admit at least these."""
-    statement = (
-        select(TrialValueRow.number, TrialValueRow.metric, TrialValueRow.value)
-        .join(TrialRow, OF_TRIAL)
-        .where(TrialRow.study_id == study.id, *conditions)
-    )
+    statement = select(TrialValueRow.number, TrialValueRow.metric, TrialValueRow.value)
+    statement = statement.where(TrialValueRow.study_id == study.id)
+    if conditions:
+        keys = select(TrialRow.study_id, TrialRow.number).where(TrialRow.study_id == study.id, *conditions)
+        statement = statement.where(VALUE_KEY.in_(keys))
     values: defaultdict[int, dict[str, float]] = defaultdict(dict)
     if rows:
         for number, metric, value in session.execute(statement):
