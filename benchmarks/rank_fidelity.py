@@ -5,7 +5,7 @@ benchmarks/standalone.py wrote) against their true accuracies, beside proxies th
 training. Estimates come from the supernet alone: weights, batch norms recalibrated on 256
 training images; mean log-likelihood or top-1 on validation images, or linear probes of the stages
 or of every layer, fitted on training images (nas/evaluate/probe.py, layer_probe.py). ``--smooth``
-fits an additive law to the estimates (nas/evaluate/smooth.py). Nothing is fitted to the truth.
+fits a law to the estimates (nas/evaluate/smooth.py). Nothing is fitted to the truth.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ TRAINED_AS = {  # of each space the form that a CPU trains in minutes: same gene
     "hybrid": "hybrid-cifar",
 }
 METRIC = {"nats-size": "layer_probe", "nasbench201": "probe_gain", "hybrid": "log_likelihood"}
-SMOOTHED = ("nats-size",)  # spaces whose choices are all sizes: an additive law smooths the estimates
+SMOOTHED = ("nats-size", "nasbench201")  # spaces of which enough subnets are estimated to fit a law
 PROBED = 2000  # training images that probes are fitted on
 RUNS = Path(__file__).parent / "results" / "hybrid_standalone.json"
 LINE_S = 10.0  # between lines of progress

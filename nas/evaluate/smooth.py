@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import ConfigError
+from predictors.accuracy.gaussian_process import Posterior, condition, fit_hyperparameters
+from predictors.accuracy.views import ScaledViews
 from searchspaces.space import Arch, Choice, SearchSpace
 
 FloatArray = NDArray[np.float64]
@@ -19,12 +21,13 @@ PENALTY = 1.0  # ridge, on standardised columns
 
 
 def smoothed(space: SearchSpace, archs: Sequence[Arch], estimates: Sequence[float]) -> FloatArray:
-    """What an additive law says of each arch, fitted by ridge regression to all ``estimates`` (n,).
+    """What a law fitted to all ``estimates`` (n,) says of each arch, shape (n,).
 
-    A choice of positive numbers contributes in proportion to the logarithm of its value, as widths
-    do in scaling laws (arXiv 2001.08361); any other contributes a constant per option. Returns (n,).
-    Raises ConfigError for another number of estimates than archs, fewer than 2, or one that is not
-    finite.
+    Where every choice is of positive numbers, each contributes in proportion to the logarithm of
+    its value, as widths do in scaling laws (arXiv 2001.08361). Elsewhere the law is a Gaussian
+    process on one view of the space's features: that view from which the estimates themselves
+    are predicted best when each is left out. Raises ConfigError for another number of estimates
+    than archs, fewer than 2, or one that is not finite.
     """
     values = np.asarray(estimates, dtype=np.float64)
     if values.shape != (len(archs),) or len(archs) < 2 or not np.isfinite(values).all():
@@ -32,6 +35,12 @@ def smoothed(space: SearchSpace, archs: Sequence[Arch], estimates: Sequence[floa
             f"estimates must be {len(archs)} finite numbers, at least 2; got shape {values.shape} "
             f"with {int(np.isfinite(values).sum())} finite ones"
         )
+    law = _additive if all(_is_scale(choice) for choice in space.choices) else _gaussian_process
+    return law(space, archs, values)
+
+
+def _additive(space: SearchSpace, archs: Sequence[Arch], values: FloatArray) -> FloatArray:
+    """Ridge regression on logarithms."""
     columns = _columns(space, archs)
     spread = columns.std(0)
     x = (columns[:, spread > 0] - columns[:, spread > 0].mean(0)) / spread[spread > 0]
@@ -39,17 +48,33 @@ def smoothed(space: SearchSpace, archs: Sequence[Arch], estimates: Sequence[floa
     return np.asarray(values.mean() + x @ weights)
 
 
+def _gaussian_process(space: SearchSpace, archs: Sequence[Arch], values: FloatArray) -> FloatArray:
+    """The posterior mean from the view of least leave-one-out error."""
+    views = ScaledViews(space)
+    centre, scale = values.mean(), values.std() or 1.0
+    targets = (values - centre) / scale
+    laws = [([view], _fitted(view, targets)) for view in views(views.genes(archs))]
+    view, law = min(laws, key=lambda one: _held_out_error(one[1], targets))
+    return np.asarray(centre + scale * law.predict(view)[0])
+
+
+def _fitted(view: FloatArray, targets: FloatArray) -> Posterior:
+    return condition(fit_hyperparameters([view], targets), [view], targets)
+
+
+def _held_out_error(law: Posterior, targets: FloatArray) -> float:
+    return float(np.mean(np.square(targets - law.leave_one_out(targets)[0])))
+
+
 def _columns(space: SearchSpace, archs: Sequence[Arch]) -> FloatArray:
-    """One column per choice of positive numbers, one per option of the others; 0 where inactive."""
+    """Logarithms of the values, one column per choice; 0 where inactive."""
     rows = [space.values(arch) for arch in archs]
-    columns = []
-    for choice in space.choices:
-        found = [row.get(choice.name) for row in rows]
-        if _is_scale(choice):
-            columns.append([np.log(float(value)) if value is not None else 0.0 for value in found])
-        else:
-            columns += [[float(value == option) for value in found] for option in choice.values]
-    return np.array(columns).T.reshape(len(archs), -1)
+    return np.array(
+        [
+            [np.log(float(row[choice.name])) if choice.name in row else 0.0 for choice in space.choices]
+            for row in rows
+        ]
+    )
 
 
 def _is_scale(choice: Choice) -> bool:

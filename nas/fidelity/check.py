@@ -32,8 +32,8 @@ def check_ranking(
 ) -> FidelityReport:
     """Estimate ``metric`` of every subnet of the truth and report how well it orders them.
 
-    ``supernet`` is the name to put into the report. ``smooth`` replaces the estimates by what an
-    additive law fitted to them says (nas/evaluate/smooth.py). ``report(done, total)`` counts subnets and may
+    ``supernet`` is the name to put into the report. ``smooth`` replaces the estimates by what a law
+    fitted to them says (nas/evaluate/smooth.py). ``report(done, total)`` counts subnets and may
     raise to stop. Raises FidelityError for a metric that the evaluator does not give, a subnet
     that it cannot evaluate, and whatever ``fidelity`` refuses.
     """
