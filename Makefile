@@ -13,7 +13,7 @@ setup: $(READY)  ## make .venv with everything, extras included
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "hatchling>=1.27" editables
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt -e ".[nni,postgres,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt -e ".[nni,openvino,postgres,dev]"
 	@touch $(READY)
 
 demo: $(READY)   ## the whole main job on small real images, in under ten minutes

@@ -20,9 +20,16 @@ def _onnxruntime() -> Runtime:
     return OnnxRuntime()
 
 
+def _openvino() -> Runtime:
+    from predictors.runtimes.openvino_runtime import OpenVinoRuntime
+
+    return OpenVinoRuntime()
+
+
 RUNTIMES: Mapping[str, tuple[Callable[[], Runtime], str]] = {  # name: (factory, packages that it needs)
     "eager": (_eager, "torch"),
     "onnxruntime": (_onnxruntime, "torch onnx onnxruntime"),
+    "openvino": (_openvino, '"stitchnas[openvino]"'),
 }
 
 

@@ -65,7 +65,7 @@ class ProfileJob(Wire):
     kind: Literal["profile"]
     supernet: Name
     device: Name = Field(default="here", description='A device, or "here" for the worker\'s machine')
-    runtime: Literal["onnxruntime", "eager"] = "onnxruntime"
+    runtime: Literal["onnxruntime", "eager", "openvino"] = "onnxruntime"
     threads: int = Field(default=1, ge=1, le=1024)
     samples: int = Field(default=100, ge=20, le=10_000, description="Number of subnets to measure")
     seed: Seed = 0
