@@ -21,6 +21,7 @@ PENALTIES = np.logspace(-1, 4, 8)
 PASSES = 6  # of reweighting
 DEGREES_OF_FREEDOM = 3.0
 NORMAL_MAD = 1.4826  # standard deviation of a normal over its median absolute deviation
+MIN_FREEDOM = 1e-6  # of a sample: one minus its leverage
 MIN_MEASURED = 10
 
 
@@ -139,7 +140,7 @@ class _Ridge:
             shrink = self.singular**2 / (self.singular**2 + penalty)
             fitted = mean + self.left @ (shrink * target)
             leverage = np.square(self.left) @ shrink + 1 / len(y)
-            errors = (y - fitted) / np.maximum(1 - leverage, 0.05)
+            errors = (y - fitted) / np.maximum(1 - leverage, MIN_FREEDOM)
             score = float(np.mean(np.square(errors)))
             if best is None or score < best[0]:
                 weights = self.singular / (self.singular**2 + penalty) * target
