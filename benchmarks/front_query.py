@@ -12,9 +12,11 @@ import argparse
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import numpy as np
@@ -127,12 +129,16 @@ def ask_http(settings: Settings, repeats: int) -> None:
     port = server.servers[0].sockets[0].getsockname()[1]
     with httpx2.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=None) as client:
         for name, query in QUERIES.items():
-            get = lambda query=query: client.get("/fronts", params=query).raise_for_status()  # noqa: E731
-            show(f"HTTP, front {name}", repeats, get)
+            show(f"HTTP, front {name}", repeats, partial(_get, client, "/fronts", query))
         best = {"device": DEVICE.name, "max_latency_ms": 5.0}
-        show("HTTP, best", repeats, lambda: client.get("/fronts/best", params=best).raise_for_status())
+        show("HTTP, best", repeats, partial(_get, client, "/fronts/best", best))
     server.should_exit = True
     thread.join()
+
+
+def _get(client: httpx2.Client, path: str, query: Mapping[str, Any]) -> None:
+    """One answered request; raises for a refused one."""
+    client.get(path, params=query).raise_for_status()
 
 
 def show(name: str, repeats: int, ask: Callable[[], object]) -> None:

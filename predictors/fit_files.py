@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.device import Device
-from predictors.errors import CorruptFitError
+from predictors.errors import CorruptFitError, DeviceMismatchError
 from predictors.quality import Quality
 from predictors.sealed import read_sealed, write_sealed
 
@@ -43,8 +43,24 @@ def write_fit(folder: Path, fit: StoredFit) -> str:
     return write_sealed(folder, NAME, payload, fit.arrays)
 
 
-def read_fit(folder: Path) -> StoredFit:
-    """Read both files; raises CorruptFitError with the name of the one that is missing or damaged."""
+def read_fit(folder: Path, *, space: str, device: Device | None) -> StoredFit:
+    """Read both files of a fit to the space of this id, on this device if one is given.
+
+    Raises CorruptFitError with the name of the file that is missing or damaged, or for a fit to
+    another space; DeviceMismatchError for one of another fingerprint.
+    """
+    fit = _read(folder)
+    if fit.space != space:
+        raise CorruptFitError(f"{folder}: fitted to space {fit.space}, not to {space}")
+    if device is not None and device.fingerprint != fit.device.fingerprint:
+        raise DeviceMismatchError(
+            f"{folder}: fitted on device {fit.device.name} ({fit.device.fingerprint}), "
+            f"not on {device.name} ({device.fingerprint})"
+        )
+    return fit
+
+
+def _read(folder: Path) -> StoredFit:
     payload, arrays = read_sealed(folder, NAME)
     try:
         return StoredFit(

@@ -137,14 +137,7 @@ class LatencyPredictor:
         Raises CorruptFitError, which names the file, for damage or another space, and
         DeviceMismatchError if ``device`` is given and the fit is of another fingerprint.
         """
-        stored = read_fit(folder)
-        if stored.space != space.id:
-            raise CorruptFitError(f"{folder}: fitted to space {stored.space}, not to {space.id}")
-        if device is not None and device.fingerprint != stored.device.fingerprint:
-            raise DeviceMismatchError(
-                f"{folder}: fitted on device {stored.device.name} ({stored.device.fingerprint}), "
-                f"not on {device.name} ({device.fingerprint})"
-            )
+        stored = read_fit(folder, space=space.id, device=device)
         predictor = cls(space, device or stored.device)
         if stored.names != predictor._names:
             raise CorruptFitError(f"{folder}: features differ from those of this version; fit again")

@@ -20,7 +20,7 @@ from nas.data.types import Split
 from nas.evaluate.accuracy import BATCH
 from nas.evaluate.probe import ProbeImages, ridge_error
 from nas.supernet.extract import ExtractedSubnet, calibrate, extract_subnet, fold
-from nas.supernet.resize import resize, to_float
+from nas.supernet.resize import resize
 from nas.supernet.supernet import Supernet
 from nas.types import Evaluation
 from searchspaces.errors import InvalidArchError
@@ -40,13 +40,7 @@ class LayerProbeEvaluator:
     def __init__(self, supernet: Supernet, train: Split, val: Split, calibration: Sequence[Tensor]) -> None:
         self.supernet = supernet
         self.calibration = list(calibration)
-        self.images = ProbeImages(
-            to_float(torch.from_numpy(train.images)),
-            torch.from_numpy(train.labels),
-            to_float(torch.from_numpy(val.images)),
-            torch.from_numpy(val.labels),
-            supernet.n_classes,
-        )
+        self.images = ProbeImages.of(train, val, supernet.n_classes)
 
     def evaluate(self, archs: Sequence[Arch]) -> list[Evaluation]:
         """One evaluation per arch; an arch of another space gets an error."""

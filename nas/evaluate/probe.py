@@ -45,6 +45,17 @@ class ProbeImages:
     val_labels: Tensor
     n_classes: int
 
+    @classmethod
+    def of(cls, train: Split, val: Split, n_classes: int) -> ProbeImages:
+        """From images as uint8 and labels of two splits."""
+        return cls(
+            to_float(torch.from_numpy(train.images)),
+            torch.from_numpy(train.labels),
+            to_float(torch.from_numpy(val.images)),
+            torch.from_numpy(val.labels),
+            n_classes,
+        )
+
 
 class ProbeEvaluator:
     """``probe`` and ``probe_gain`` of subnets: negative squared errors per image, higher is better.
@@ -60,13 +71,7 @@ class ProbeEvaluator:
         self.supernet = supernet
         self.untrained = untrained_like(supernet, seed=seed)
         self.calibration = list(calibration)
-        self.images = ProbeImages(
-            to_float(torch.from_numpy(train.images)),
-            torch.from_numpy(train.labels),
-            to_float(torch.from_numpy(val.images)),
-            torch.from_numpy(val.labels),
-            supernet.n_classes,
-        )
+        self.images = ProbeImages.of(train, val, supernet.n_classes)
 
     def evaluate(self, archs: Sequence[Arch]) -> list[Evaluation]:
         """One evaluation per arch; an arch of another space gets an error."""
