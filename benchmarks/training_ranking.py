@@ -1,9 +1,10 @@
 """Which training mode ranks subnets best? Modes at equal CPU seconds against subnets trained alone.
 
 The truth is the cross-entropy, on validation and test images, of random subnets trained from
-scratch, one network each. Every mode then trains a supernet with a finished learning-rate
-schedule in about the same CPU seconds, for several seeds, and estimates the same subnets after
-batch-norm recalibration. Cross-entropy is compared, because accuracies on small images tie.
+scratch, one network each; with ``--table`` it is the recorded error of random rows of a table.
+Every mode then trains a supernet with a finished learning-rate schedule in about the same CPU
+seconds, for several seeds, and estimates the same subnets after batch-norm recalibration.
+Cross-entropy is compared, because accuracies on small images tie.
 Finished parts are kept in the JSON file, and a second call does what is missing.
 """
 
@@ -24,7 +25,9 @@ import torch.nn.functional as F
 from scipy.stats import kendalltau, spearmanr
 
 from nas.data.load import ImageData, load_data
+from nas.data.types import Split
 from nas.evaluate.accuracy import calibration_images
+from nas.fidelity.truth import read_truth
 from nas.supernet.config import TrainConfig
 from nas.supernet.extract import ExtractedSubnet, calibrate, extract_subnet
 from nas.supernet.resize import resize, to_float
@@ -62,18 +65,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="CPU seconds of each training")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--modes", default="sandwich-4,multi-4,tree-8")
+    parser.add_argument("--table", type=Path, help="recorded accuracies (.npz) of the space on CIFAR-10")
+    parser.add_argument("--images", type=int, help="images that estimates are made of; all if not given")
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     data, space = load_data(arguments.data), get_space(arguments.space)
-    rng = np.random.default_rng(0)
-    archs = [space.sample(rng) for _ in range(arguments.subnets)]
     done: dict[str, Any] = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
-    truth = done.setdefault("truth", [])
-    for arch in archs[len(truth) :]:
-        truth.append(train_alone(space, arch, data))
-        arguments.json.write_text(json.dumps(done, indent=1))
-        print(f"alone {len(truth)} of {len(archs)}: {truth[-1]:.4f}", flush=True)
+    if arguments.table:
+        known = read_truth(arguments.table, space, subnets=arguments.subnets, seed=0)
+        archs, truth = list(known.archs), [1.0 - top1 for top1 in known.top1]
+        done["truth"] = truth
+    else:
+        rng = np.random.default_rng(0)
+        archs = [space.sample(rng) for _ in range(arguments.subnets)]
+        truth = trained_truth(space, archs, data, done, arguments.json)
+    scored = scored_images(data, arguments.images)
     runs = done.setdefault("runs", {})
     for seed in range(arguments.seeds):
         for mode in arguments.modes.split(","):
@@ -82,16 +89,36 @@ def main() -> None:
                 copies = re.search("-m[2-8].*", mode)  # the same subnets on several copies of the weights
                 trained = get_space(arguments.space + copies[0]) if copies else space
                 same = [trained.arch(arch.genes) for arch in archs]
-                runs[f"{mode}/{seed}"] = row = compare(config, trained, data, same, truth, arguments.seconds)
+                row = compare(config, trained, data, scored, same, truth, arguments.seconds)
+                runs[f"{mode}/{seed}"] = row
                 arguments.json.write_text(json.dumps(done, indent=1))
                 print(f"{mode}/{seed}", {k: round(v, 3) for k, v in row.items()}, flush=True)
     summarise(runs)
+
+
+def trained_truth(
+    space: SearchSpace, archs: list[Arch], data: ImageData, done: dict[str, Any], path: Path
+) -> list[float]:
+    """Cross-entropies of the subnets trained alone; those that the file has are not trained again."""
+    truth: list[float] = done.setdefault("truth", [])
+    for arch in archs[len(truth) :]:
+        truth.append(train_alone(space, arch, data))
+        path.write_text(json.dumps(done, indent=1))
+        print(f"alone {len(truth)} of {len(archs)}: {truth[-1]:.4f}", flush=True)
+    return truth
+
+
+def scored_images(data: ImageData, limit: int | None) -> Split:
+    """The first ``limit`` validation and test images."""
+    images = np.concatenate([data.val.images, data.test.images])[:limit]
+    return Split(images, np.concatenate([data.val.labels, data.test.labels])[:limit])
 
 
 def compare(
     config: TrainConfig,
     space: SearchSpace,
     data: ImageData,
+    scored: Split,
     archs: list[Arch],
     truth: list[float],
     seconds: float,
@@ -107,8 +134,8 @@ def compare(
         result = train(supernet, data, config, folder=Path(folder))
     spent = time.process_time() - began
     supernet.eval()
-    networks = [extract_subnet(supernet, space.decode(arch)) for arch in archs]
-    scores = [score(network, data) for network in networks]
+    calibration = calibration_images(data.train)
+    scores = [score(extract_subnet(supernet, space.decode(arch)), calibration, scored) for arch in archs]
     losses = [loss for loss, _ in scores]
     return {
         "spearman": float(spearmanr(losses, truth).statistic),
@@ -157,14 +184,13 @@ def train_alone(space: SearchSpace, arch: Arch, data: ImageData) -> float:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), ALONE.grad_clip)
         optimizer.step()
-    return score(network, data)[0]
+    return score(network, calibration_images(data.train), scored_images(data, None))[0]
 
 
-def score(network: ExtractedSubnet, data: ImageData) -> tuple[float, float]:
-    """Cross-entropy and top-1 on validation and test images, batch norm recalibrated."""
-    calibrate(network, calibration_images(data.train))
-    images = to_float(torch.from_numpy(np.concatenate([data.val.images, data.test.images])))
-    labels = torch.from_numpy(np.concatenate([data.val.labels, data.test.labels]))
+def score(network: ExtractedSubnet, calibration: list[torch.Tensor], scored: Split) -> tuple[float, float]:
+    """Cross-entropy and top-1 on the scored images, batch norm recalibrated."""
+    calibrate(network, calibration)
+    images, labels = to_float(torch.from_numpy(scored.images)), torch.from_numpy(scored.labels)
     with torch.inference_mode():
         logits = network(resize(images, network.resolution))
     return float(F.cross_entropy(logits, labels)), float((logits.argmax(1) == labels).float().mean())
