@@ -128,7 +128,9 @@ def _config(job: TrainJob) -> Iterator[FieldError]:
     settings: dict[str, Any] = {**job.config, "seed": job.seed}
     try:
         _Config.model_validate(job.config)
-        TrainConfig(**settings)
+        batch_size = TrainConfig(**settings).batch_size
+        if job.workers > batch_size:
+            yield FieldError("#/workers", f"must not exceed batch_size {batch_size}; got {job.workers}")
     except ValidationError as error:
         for item in error.errors(include_input=False, include_url=False):
             yield FieldError("/".join(["#/config", *map(str, item["loc"])]), item["msg"])

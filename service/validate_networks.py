@@ -14,11 +14,13 @@ from service.stores import Stores
 
 def check_networks(job: TrainJob, stores: Stores) -> Iterator[FieldError]:
     """The trained networks that a stitched space is given: of the right spaces, and not both kinds."""
+    stitched = job.space is not None and job.space.startswith(tuple(RULES))
+    if stitched and job.workers > 1:
+        yield FieldError("#/workers", f"must be 1 in a stitched space; got {job.workers}")
     named = {"#/teacher": job.teacher} if job.teacher else {}
     named |= {f"#/anchors/{anchor}": name for anchor, name in job.anchors.items()}
     if not named:
         return
-    stitched = job.space is not None and job.space.startswith(tuple(RULES))
     if not stitched:
         yield FieldError("#/space", f"only the stitched spaces have anchors; got {job.space!r}")
     elif job.teacher and job.anchors:

@@ -42,6 +42,9 @@ def train(
         list[str] | None,
         typer.Option(metavar="ANCHOR=SUPERNET", help="Stitched spaces: a trained anchor; repeatable."),
     ] = None,
+    workers: Annotated[
+        int, typer.Option(help="Processes that share each batch, one GPU each where there are GPUs.")
+    ] = 1,
     seed: Seed = 0,
     wait: Wait = True,
     as_json: AsJson = False,
@@ -55,7 +58,7 @@ def train(
             raise typer.BadParameter(f"must be ANCHOR=SUPERNET; got {text!r}", param_hint="--anchor")
         anchors[key] = value
     name = supernet or data.partition(":")[0]
-    body = {"supernet": name, "space": space, "anchors": anchors, "seed": seed}
+    body = {"supernet": name, "space": space, "anchors": anchors, "workers": workers, "seed": seed}
     _train(body, data, set_, wait=wait, as_json=as_json, server=server)
 
 

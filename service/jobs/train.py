@@ -12,6 +12,7 @@ import torch
 
 from db.records import Job, SupernetRecord
 from nas.data.load import ImageData
+from nas.distributed import train_distributed
 from nas.evaluate.accuracy import calibration_images, top1
 from nas.stitching.pool import distill_anchors
 from nas.stitching.train import DEFAULTS, is_stitched, train_stitched
@@ -80,7 +81,12 @@ def _trained(
         "report": lambda progress: _report(context, progress),
         "should_stop": context.should_stop,
     }
-    if not is_stitched(space):
+    workers = job.payload.get("workers", 1)  # absent from jobs of older versions
+    if workers > 1:
+        gpus = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+        several: dict[str, Any] = {"workers": workers, "gpus": gpus, "address": context.settings.ray_address}
+        result = train_distributed(supernet, data, config, **several, **common)
+    elif not is_stitched(space):
         result = train(supernet, data, config, **common)
     elif job.payload.get("teacher"):
         teacher = open_supernet(job.payload["teacher"], context).supernet

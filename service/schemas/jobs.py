@@ -52,6 +52,12 @@ class TrainJob(Wire):
         default=None,
         description="In a stitched space: supernet whose largest subnet the anchors are distilled from",
     )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that share each batch, one GPU each where there are GPUs; 1 in stitched spaces",
+    )
     seed: Seed = 0
 
 

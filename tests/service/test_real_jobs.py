@@ -62,6 +62,15 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 @pytest.mark.slow
 @pytest.mark.ray
+def test_two_processes_train_one_supernet(real: Live) -> None:
+    with real.client as client:
+        job = client.run("train", supernet="two", data="digits", workers=2, config={"epochs": 1, "threads": 1})
+        assert 0 <= job["result"]["metrics"]["top1_largest"] <= 1
+        assert {"two"} <= {supernet["name"] for supernet in client.supernets()}
+
+
+@pytest.mark.slow
+@pytest.mark.ray
 def test_from_images_to_a_verified_model(real: Live, tmp_path: Path) -> None:
     from nas.export.verify import verify
 
