@@ -56,7 +56,7 @@ class TrainJob(Wire):
         default=1,
         ge=1,
         le=64,
-        description="Processes that share each batch, one GPU each where there are GPUs; 1 in stitched spaces",
+        description="Processes that share each batch, one GPU each if there are any; 1 in stitched spaces",
     )
     seed: Seed = 0
 

@@ -64,7 +64,9 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 @pytest.mark.ray
 def test_two_processes_train_one_supernet(real: Live) -> None:
     with real.client as client:
-        job = client.run("train", supernet="two", data="digits", workers=2, config={"epochs": 1, "threads": 1})
+        job = client.run(
+            "train", supernet="two", data="digits", workers=2, config={"epochs": 1, "threads": 1}
+        )
         assert 0 <= job["result"]["metrics"]["top1_largest"] <= 1
         assert {"two"} <= {supernet["name"] for supernet in client.supernets()}
 
