@@ -179,7 +179,7 @@ def evaluator(supernet: Supernet, data: ImageData, split: Split, arguments: argp
         return LikelihoodEvaluator(supernet, split, calibration)
     probed = _some(data, PROBED).train
     if arguments.metric in LayerProbeEvaluator.metrics:
-        return LayerProbeEvaluator(supernet, probed, split, calibration)
+        return LayerProbeEvaluator(supernet, probed, split, calibration, seed=arguments.seed)
     return ProbeEvaluator(supernet, probed, split, calibration, seed=arguments.seed)
 
 

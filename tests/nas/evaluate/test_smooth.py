@@ -8,7 +8,7 @@ import torch
 
 from nas.data.types import Split
 from nas.errors import ConfigError
-from nas.evaluate.layer_probe import LayerProbeEvaluator, probed_layers
+from nas.evaluate.layer_probe import REFERENCES, LayerProbeEvaluator, probed_layers
 from nas.evaluate.smooth import smoothed
 from nas.supernet.supernet import Supernet
 from searchspaces.registry import get_space
@@ -67,20 +67,40 @@ def test_probed_layers_lie_behind_the_first_halving() -> None:
     assert probed_layers(flat) == {1}
 
 
-def test_an_informative_image_is_probed_better_than_noise() -> None:
-    torch.manual_seed(0)
-    supernet = Supernet(SIZES, n_classes=3, in_channels=1).eval()
+def images_and_labels(coloured: bool) -> tuple[Split, Split]:
+    """Training and validation images of three classes; grey values tell them apart where ``coloured``."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 240)
     noise = rng.integers(0, 256, (240, 1, 8, 8), dtype=np.uint8)
-    coloured = (60 * labels[:, None, None, None] + noise // 4).astype(np.uint8)
-    scores = []
-    for images in (noise, coloured):
-        train, val = Split(images[:160], labels[:160]), Split(images[160:], labels[160:])
-        calibration = [torch.from_numpy(images[:64]).float() / 255]
-        evaluator = LayerProbeEvaluator(supernet, train, val, calibration)
-        archs = archs_of("nats-size-d8-r8", 3)
-        evaluations = evaluator.evaluate([*archs, Arch("other@1", (0,))])
-        assert evaluations[3].error is not None
-        scores.append(np.mean([evaluation.values["layer_probe"] for evaluation in evaluations[:3]]))
-    assert scores[1] > scores[0] + 0.1
+    images = (60 * labels[:, None, None, None] + noise // 4).astype(np.uint8) if coloured else noise
+    return Split(images[:160], labels[:160]), Split(images[160:], labels[160:])
+
+
+def layer_probes(train: Split, val: Split) -> LayerProbeEvaluator:
+    torch.manual_seed(0)
+    supernet = Supernet(SIZES, n_classes=3, in_channels=1).eval()
+    return LayerProbeEvaluator(supernet, train, val, [torch.from_numpy(train.images[:64]).float() / 255])
+
+
+def test_an_informative_image_is_probed_better_than_noise() -> None:
+    noise, coloured = (layer_probes(*images_and_labels(kind)) for kind in (False, True))
+    assert (coloured.mean < noise.mean - 0.1).all()
+
+
+def test_every_layer_counts_in_its_own_standard_deviations() -> None:
+    evaluator = layer_probes(*images_and_labels(True))
+    rng = np.random.default_rng([0, 12])
+    references = [SIZES.sample(rng) for _ in range(REFERENCES)]
+    scores = [evaluation.values["layer_probe"] for evaluation in evaluator.evaluate(references)]
+    assert np.mean(scores) == pytest.approx(0, abs=1e-6)
+    widest, narrowest = (SIZES.extreme(largest=largest) for largest in (True, False))
+    wide, narrow, other = evaluator.evaluate([widest, narrowest, Arch("other@1", (0,))])
+    assert wide.values["layer_probe"] > narrow.values["layer_probe"]
+    assert other.error is not None
+
+
+def test_subnets_of_different_layers_are_refused() -> None:
+    supernet = Supernet(get_space("hybrid-tiny"), n_classes=3, in_channels=1).eval()
+    train, val = images_and_labels(False)
+    with pytest.raises(ConfigError, match="needs subnets of the same layers"):
+        LayerProbeEvaluator(supernet, train, val, [])
