@@ -38,7 +38,14 @@ class Settings(BaseSettings):
     machine_lock: Path = Field(
         default_factory=_machine_lock, description="Held by the one worker of this machine that does a job"
     )
-    ray_address: str | None = None
+    ray_address: str | None = Field(
+        default=None, description="HOST:PORT of a Ray cluster; empty: a local Ray"
+    )
+    ray_actors: int | None = Field(
+        default=None,
+        ge=1,
+        description="Evaluation workers; empty: one per CPU of this machine or the cluster",
+    )
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     token: SecretStr | None = Field(default=None, min_length=16)

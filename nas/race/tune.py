@@ -39,8 +39,9 @@ from searchspaces.space import Arch
 RACER = "racer"  # the one setting of a trial: the number of its racer
 ASKED = "asked"
 # Asking overlaps with no evaluation, so it takes no CPU from the evaluation's actors. A Ray that this
-# project starts counts slots for it; on another cluster every racer asks in a process of its own.
-ANYWHERE: dict[str, int | float] = {"memory": 2**20}
+# project starts counts slots for it; on another cluster every racer asks in a process of its own, on the
+# driver's machine, because Tune wants one folder that all its trials can write.
+SHARE = 1e-3  # of the resource that stands for a node
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -190,10 +191,8 @@ def _fit(
     trainable = tune.with_parameters(
         Racer, make_searcher=partial(_searcher_of, race.racers, make_searcher), board=[board]
     )
-    counted = SLOT in ray.cluster_resources()  # type: ignore[no-untyped-call]
-    resources: dict[str, int | float] = {SLOT: 1} if counted else ANYWHERE
     tuner = tune.Tuner(
-        tune.with_resources(trainable, tune.PlacementGroupFactory([resources])),
+        tune.with_resources(trainable, tune.PlacementGroupFactory([_resources()])),
         param_space={RACER: tune.grid_search(list(range(len(race.racers))))},
         tune_config=tune.TuneConfig(scheduler=_Rounds(course, board, first), reuse_actors=True),
         run_config=tune.RunConfig(
@@ -212,6 +211,16 @@ def _fit(
         raise EvaluatorError(f"a searcher of the race raised {type(cause).__name__}: {cause}") from error
     finally:
         ray.kill(board)
+
+
+def _resources() -> dict[str, int | float]:
+    """What a racer takes of the Ray that this process has joined."""
+    if SLOT in ray.cluster_resources():  # type: ignore[no-untyped-call]
+        return {SLOT: 1}
+    own = ray.get_runtime_context().get_node_id()
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    address = next(node["NodeManagerAddress"] for node in nodes if node["NodeID"] == own)
+    return {f"node:{address}": SHARE}
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +97,8 @@ def _pool(
     assert data is not None
     factory, arrays = _evaluation(trained, data, predictor)
     context.report("start workers", 0, 1)
-    pool = RayPool(factory, arrays, os.cpu_count() or 1, address=context.settings.ray_address)
+    settings = context.settings
+    pool = RayPool(factory, arrays, settings.ray_actors, address=settings.ray_address)
     return RecallingPool(pool, _recall(trained, factory, context), factory.cheap(trained.supernet))
 
 
