@@ -44,9 +44,11 @@ def main() -> None:
     mean, std = images.mean((0, 2, 3)).tolist(), images.std((0, 2, 3)).tolist()
     space = get_space(arguments.space)
     supernet = Supernet(space, n_classes=data.n_classes, in_channels=data.in_channels, mean=mean, std=std)
+    if arguments.start:
+        supernet.load_state_dict(load_supernet(arguments.start).state_dict())
     began = time.process_time()
     train(supernet, data, config, folder=arguments.folder, report=Log(arguments.log, arguments.log_steps))
-    save_half(arguments.folder, arguments.out, config, data)
+    save_half(arguments.folder, arguments.out, config, data, arguments.start)
     print(f"done: {time.process_time() - began:.0f} CPU s since this start")
 
 
@@ -61,6 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--subnets", type=int, default=2)
     parser.add_argument("--lr", type=float, default=4e-3)
     parser.add_argument("--amp", choices=("auto", "off", "bf16"), default="auto")
+    parser.add_argument("--start", type=Path, help="folder of a trained supernet of the space to begin with")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, required=True, help="for the state that resumes training")
     parser.add_argument("--out", type=Path, required=True, help="folder for the finished supernet")
@@ -95,10 +98,13 @@ class Log:
             print(f"{progress.step}/{progress.steps}  {progress.eta_s:.0f} s left", flush=True)
 
 
-def save_half(folder: Path, out: Path, config: TrainConfig, data: ImageData) -> None:
+def save_half(folder: Path, out: Path, config: TrainConfig, data: ImageData, start: Path | None) -> None:
     """The supernet in ``folder`` with float16 tensors; loading it gives float32 again."""
     info = {
         "data": "CIFAR-10 (JPEG)",
+        "started_from": None
+        if start is None
+        else json.loads((start / "supernet.json").read_text())["sha256"],
         "data_digest": data.digest,
         "classes": list(data.classes),
         "seed": config.seed,
