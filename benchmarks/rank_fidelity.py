@@ -3,7 +3,8 @@
 Estimates of random subnets of a recorded table (or of the subnets of a JSON of runs that
 benchmarks/standalone.py wrote) against their true accuracies, beside proxies that need no
 training. Estimates come from the supernet alone: weights, batch norms recalibrated on 256
-training images; mean log-likelihood or top-1 on validation images, or linear probes of the stages
+training images; mean log-likelihood or top-1 on validation images, top-1 as the checkpoint's
+accuracy predictor has it (fitted to other subnets of the supernet), or linear probes of the stages
 or of every layer, fitted on training images (nas/evaluate/probe.py, layer_probe.py). ``--smooth``
 fits a law to the estimates (nas/evaluate/smooth.py). Nothing is fitted to the truth.
 """
@@ -28,6 +29,7 @@ from nas.evaluate.accuracy import calibration_images
 from nas.evaluate.evaluator import Evaluator
 from nas.evaluate.layer_probe import LayerProbeEvaluator
 from nas.evaluate.likelihood import LikelihoodEvaluator
+from nas.evaluate.predicted import PredictedAccuracyEvaluator
 from nas.evaluate.probe import ProbeEvaluator
 from nas.fidelity.check import check_ranking
 from nas.fidelity.report import FidelityReport
@@ -36,6 +38,7 @@ from nas.supernet.checkpoint import load_supernet
 from nas.supernet.config import TrainConfig
 from nas.supernet.supernet import Supernet
 from nas.supernet.train import TrainProgress, total_steps, train
+from predictors.accuracy.predictor import AccuracyPredictor
 from searchspaces.registry import get_space
 from searchspaces.space import SearchSpace
 
@@ -44,10 +47,12 @@ TRAINED_AS = {  # of each space the form that a CPU trains in minutes: same gene
     "nasbench201": "nasbench201-c16-n1-r16",
     "hybrid": "hybrid-cifar",
 }
-METRIC = {"nats-size": "layer_probe", "nasbench201": "probe_gain", "hybrid": "log_likelihood"}
+PREDICTED = "predicted_top1"  # of the accuracy predictor that a checkpoint carries
+METRIC = {"nats-size": "layer_probe", "nasbench201": "probe_gain", "hybrid": PREDICTED}
 SMOOTHED = ("nats-size", "nasbench201")  # spaces of which enough subnets are estimated to fit a law
 PROBED = 2000  # training images that probes are fitted on
 RUNS = Path(__file__).parent / "results" / "hybrid_standalone.json"
+ACCURACY_FOLDER = "accuracy"  # of the predictor, beside a checkpoint's weights
 LINE_S = 10.0  # between lines of progress
 PROBE_STEPS = 20  # steps that tell how fast training is here
 
@@ -67,6 +72,8 @@ def main() -> None:
     show(report)
     if arguments.json:
         arguments.json.write_text(json.dumps(document(report, arguments.space), indent=1) + "\n")
+    if arguments.report:
+        arguments.report.write_text(report.to_json())
 
 
 def _arguments() -> argparse.Namespace:
@@ -82,16 +89,21 @@ def _arguments() -> argparse.Namespace:
     source.add_argument("--train", type=float, metavar="MINUTES", help="train one for so long")
     parser.add_argument("--subnets", type=int, default=500)
     parser.add_argument("--images", type=int, default=1000, help="validation images")
-    metrics = (*LikelihoodEvaluator.metrics, *ProbeEvaluator.metrics, *LayerProbeEvaluator.metrics)
+    metrics = (PREDICTED, *LikelihoodEvaluator.metrics, *ProbeEvaluator.metrics, *LayerProbeEvaluator.metrics)
     parser.add_argument("--metric", choices=metrics, help=f"default: {METRIC}")
     parser.add_argument("--smooth", action=argparse.BooleanOptionalAction, help=f"default: for {SMOOTHED}")
     parser.add_argument("--seed", type=int, default=0, help="decides subnets, images and intervals")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--report", type=Path, help="for the report as a supernet's folder has it: fidelity.json"
+    )
     arguments = parser.parse_args()
     if arguments.space != "hybrid" and arguments.table is None:
         parser.error(f"--space {arguments.space} needs --table FILE.npz")
     arguments.metric = arguments.metric or METRIC[arguments.space]
+    if arguments.metric == PREDICTED and arguments.checkpoint is None:
+        arguments.metric = "top1"  # what is trained here carries no predictor
     if arguments.smooth is None:
         arguments.smooth = arguments.space in SMOOTHED
     if arguments.train is not None and not arguments.train > 0:
@@ -158,22 +170,27 @@ def estimate(
     rng = np.random.default_rng([arguments.seed, 10])
     chosen = rng.permutation(len(data.val))[: arguments.images]
     split = Split(data.val.images[chosen], data.val.labels[chosen])
-    return check_ranking(
+    predicted = arguments.metric == PREDICTED
+    report = check_ranking(
         evaluator(supernet, data, split, arguments),
         truth,
         supernet.space,
         supernet=str(arguments.checkpoint or f"trained for {arguments.train:g} minutes"),
-        metric=arguments.metric,
+        metric="top1" if predicted else arguments.metric,
         smooth=arguments.smooth,
         in_channels=data.in_channels,
         n_classes=data.n_classes,
         seed=arguments.seed,
         report=Progress().evaluate,
     )
+    return replace(report, metric=PREDICTED) if predicted else report
 
 
 def evaluator(supernet: Supernet, data: ImageData, split: Split, arguments: argparse.Namespace) -> Evaluator:
     """What gives the metric that is asked for."""
+    if arguments.metric == PREDICTED:
+        folder = checkpoint_folder(arguments.checkpoint) / ACCURACY_FOLDER
+        return PredictedAccuracyEvaluator(AccuracyPredictor.load(folder, supernet.space))
     calibration = calibration_images(data.train, seed=arguments.seed)
     if arguments.metric in LikelihoodEvaluator.metrics:
         return LikelihoodEvaluator(supernet, split, calibration)
