@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from db.records import FrontPoint
 from db.schema.study_rows import FrontMemberRow, StudyRow, TrialRow, TrialValueRow
 from db.schema.trials import VALUE_KEY, load_trials
-from nas.pareto import FloatArray, cost_matrix, front_mask, is_feasible
-from nas.types import Evaluation, Study, TrialState
+from nas.pareto import FloatArray, cost_matrix, front_mask, is_feasible, is_nondominated
+from nas.types import Study, Trial, TrialState
 from searchspaces.space import Arch
 
 effective_latency = func.coalesce(FrontMemberRow.measured_latency_ms, FrontMemberRow.predicted_latency_ms)
@@ -22,34 +22,44 @@ TRIAL_OF_MEMBER = and_(FrontMemberRow.study_id == TrialRow.study_id, FrontMember
 STUDY_OF_MEMBER = StudyRow.id == FrontMemberRow.study_id
 
 
-def admit(session: Session, study: Study, number: int, evaluation: Evaluation) -> None:
-    """Bring the study's front up to date with a trial that completes in this transaction.
+def admit(session: Session, study: Study, trials: Sequence[Trial]) -> None:
+    """Bring the study's front up to date with trials that finish in this transaction.
 
-    The caller has locked the study, so no two trials of it are admitted at once. Members that the
+    The caller has locked the study, so nobody else admits trials of it meanwhile. Members that a
     trial dominates leave; equal costs stay side by side, as in ``nas.pareto``.
     """
-    if not is_feasible(evaluation, study.constraints):
+    coming = [
+        trial
+        for trial in trials
+        if trial.state is TrialState.COMPLETE and is_feasible(trial.evaluation, study.constraints)
+    ]
+    if not coming or not study.objectives:  # without objectives there is no front
         return
     members, costs = _member_costs(session, study)
-    cost = cost_matrix([evaluation], study.objectives)[0]
-    if ((costs <= cost).all(axis=1) & (costs < cost).any(axis=1)).any():
-        return
-    dominated = (cost <= costs).all(axis=1) & (cost < costs).any(axis=1)
-    leaving = [member for member, gone in zip(members, dominated, strict=True) if gone]
+    candidates = np.concatenate(
+        [costs, cost_matrix([trial.evaluation for trial in coming], study.objectives)]
+    )
+    stays = is_nondominated(candidates)
+    leaving = [member for member, keep in zip(members, stays, strict=False) if not keep]
     if leaving:
         condition = and_(FrontMemberRow.study_id == study.id, FrontMemberRow.number.in_(leaving))
         session.execute(delete(FrontMemberRow).where(condition))
-    values = evaluation.values
-    admitted = FrontMemberRow(
+    session.add_all(
+        _member(study, trial) for trial, keep in zip(coming, stays[len(members) :], strict=True) if keep
+    )
+    session.flush()
+
+
+def _member(study: Study, trial: Trial) -> FrontMemberRow:
+    values = trial.evaluation.values
+    return FrontMemberRow(
         study_id=study.id,
-        number=number,
+        number=trial.number,
         top1=values.get("top1"),
         predicted_latency_ms=values.get("latency_ms"),
         latency_low_ms=values.get("latency_low_ms"),
         latency_high_ms=values.get("latency_high_ms"),
     )
-    session.add(admitted)
-    session.flush()
 
 
 def _member_costs(session: Session, study: Study) -> tuple[list[int], FloatArray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from sqlalchemy import ColumnElement, insert, select, update
@@ -17,8 +17,8 @@ from db.records import FrontPoint, Page
 from db.schema.base import database_now
 from db.schema.convert import study_columns, study_of
 from db.schema.registry_rows import LatencySampleRow
-from db.schema.study_rows import FrontMemberRow, StudyRow, TrialRow, TrialValueRow
-from db.schema.trials import ON_FRONT, load_trials, recalled_values, with_values
+from db.schema.study_rows import FrontMemberRow, StudyRow, TrialRow
+from db.schema.trials import ON_FRONT, load_trials, recalled_values, store_finished, with_values
 from db.session import Transactions
 from nas.errors import StudyExistsError, StudyNotFoundError, TrialFinishedError, TrialNotFoundError
 from nas.store import check_archs, check_evaluation
@@ -105,21 +105,27 @@ class SqlStudyStore:
 
     def finish_trial(self, study_id: str, number: int, evaluation: Evaluation) -> Trial:
         """See StudyStore."""
-        values = {check_text("metric", metric): float(value) for metric, value in evaluation.values.items()}
-        error = None if evaluation.error is None else clean_text(evaluation.error)
-        evaluation = replace(evaluation, values=values, error=error)
+        return self.finish_trials(study_id, {number: evaluation})[0]
 
-        def work(session: Session) -> Trial:
+    def finish_trials(self, study_id: str, evaluations: Mapping[int, Evaluation]) -> list[Trial]:
+        """See StudyStore."""
+        storable = {number: _storable(evaluation) for number, evaluation in evaluations.items()}
+
+        def work(session: Session) -> list[Trial]:
             study = _study(session, study_id, lock=True)
-            trial = _trial(session, study, number)
-            check_evaluation(study, trial, evaluation)
-            if trial.state is not TrialState.RUNNING:
-                if trial.evaluation != evaluation:
+            trials = _trials(session, study, list(storable))
+            for number, evaluation in storable.items():
+                check_evaluation(study, trials[number], evaluation)
+                is_new = trials[number].state is TrialState.RUNNING
+                if not is_new and trials[number].evaluation != evaluation:
                     raise TrialFinishedError(
                         f"trial {number} of study {study_id!r} is finished with another evaluation"
                     )
-                return trial
-            return _finish(session, study, trial, evaluation)
+            running = [number for number in storable if trials[number].state is TrialState.RUNNING]
+            finished = store_finished(session, study, {number: storable[number] for number in running})
+            admit(session, study, finished)
+            trials |= {trial.number: trial for trial in finished}
+            return [trials[number] for number in storable]
 
         return self._database.run_write(work)
 
@@ -245,31 +251,19 @@ def _study(session: Session, study_id: str, *, lock: bool = False) -> Study:
     return study_of(row)
 
 
-def _trial(session: Session, study: Study, number: int) -> Trial:
-    found = load_trials(session, study, TrialRow.number == number) if 0 <= number <= MAX_INT32 else []
-    if not found:
-        raise TrialNotFoundError(f"study {study.id!r} has no trial {number}")
-    return found[0]
+def _trials(session: Session, study: Study, numbers: Sequence[int]) -> dict[int, Trial]:
+    """The trials of these numbers; raises TrialNotFoundError."""
+    possible = [number for number in numbers if 0 <= number <= MAX_INT32]
+    found = {trial.number: trial for trial in load_trials(session, study, TrialRow.number.in_(possible))}
+    if missing := [number for number in numbers if number not in found]:
+        raise TrialNotFoundError(f"study {study.id!r} has no trial {missing[0]}")
+    return found
 
 
-def _finish(session: Session, study: Study, trial: Trial, evaluation: Evaluation) -> Trial:
-    state = TrialState.COMPLETE if evaluation.error is None else TrialState.FAILED
-    running = (
-        TrialRow.study_id == study.id,
-        TrialRow.number == trial.number,
-        TrialRow.state == TrialState.RUNNING.value,
-    )
-    finished = update(TrialRow).where(*running)
-    session.execute(finished.values(state=state.value, error=evaluation.error, finished_at=database_now()))
-    rows = [
-        {"study_id": study.id, "number": trial.number, "metric": metric, "value": value}
-        for metric, value in evaluation.values.items()
-    ]
-    if rows:
-        session.execute(insert(TrialValueRow), rows)
-    if state is TrialState.COMPLETE:
-        admit(session, study, trial.number, evaluation)
-    return Trial(trial.number, state, evaluation)
+def _storable(evaluation: Evaluation) -> Evaluation:
+    values = {check_text("metric", metric): float(value) for metric, value in evaluation.values.items()}
+    error = None if evaluation.error is None else clean_text(evaluation.error)
+    return replace(evaluation, values=values, error=error)
 
 
 def _of(supernet: str | None, device: str | None, study: str | None) -> list[ColumnElement[bool]]:

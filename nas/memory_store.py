@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
@@ -49,21 +49,16 @@ class InMemoryStore:
 
     def finish_trial(self, study_id: str, number: int, evaluation: Evaluation) -> Trial:
         """See StudyStore."""
+        return self.finish_trials(study_id, {number: evaluation})[0]
+
+    def finish_trials(self, study_id: str, evaluations: Mapping[int, Evaluation]) -> list[Trial]:
+        """See StudyStore."""
         record = self._record(study_id)
         with self._lock:
-            if not 0 <= number < len(record.trials):
-                raise TrialNotFoundError(f"study {study_id!r} has no trial {number}")
-            trial = record.trials[number]
-            check_evaluation(record.study, trial, evaluation)
-            if trial.state is not TrialState.RUNNING:
-                if trial.evaluation != evaluation:
-                    raise TrialFinishedError(
-                        f"trial {number} of study {study_id!r} is finished with another evaluation"
-                    )
-                return _copy(trial)
-            state = TrialState.COMPLETE if evaluation.error is None else TrialState.FAILED
-            record.trials[number] = finished = _copy(Trial(number, state, evaluation))
-        return _copy(finished)
+            finished = [_finished(record, number, evaluation) for number, evaluation in evaluations.items()]
+            for trial in finished:
+                record.trials[trial.number] = trial
+        return [_copy(trial) for trial in finished]
 
     def list_trials(self, study_id: str) -> list[Trial]:
         """See StudyStore."""
@@ -80,6 +75,21 @@ class InMemoryStore:
         if study_id not in self._records:
             raise StudyNotFoundError(f"no study {study_id!r}")
         return self._records[study_id]
+
+
+def _finished(record: _Record, number: int, evaluation: Evaluation) -> Trial:
+    """The trial as it is once this evaluation is stored; raises what ``finish_trial`` does."""
+    study_id = record.study.id
+    if not 0 <= number < len(record.trials):
+        raise TrialNotFoundError(f"study {study_id!r} has no trial {number}")
+    trial = record.trials[number]
+    check_evaluation(record.study, trial, evaluation)
+    if trial.state is TrialState.RUNNING:
+        state = TrialState.COMPLETE if evaluation.error is None else TrialState.FAILED
+        return _copy(Trial(number, state, evaluation))
+    if trial.evaluation != evaluation:
+        raise TrialFinishedError(f"trial {number} of study {study_id!r} is finished with another evaluation")
+    return trial
 
 
 def _copy(trial: Trial) -> Trial:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from nas.types import Evaluation, Study, Trial
@@ -31,6 +31,13 @@ class StudyStore(Protocol):
 
         Idempotent for an equal evaluation; another one raises TrialFinishedError, an unknown
         number TrialNotFoundError. A NaN or infinite value is refused with ValueError.
+        """
+        ...
+
+    def finish_trials(self, study_id: str, evaluations: Mapping[int, Evaluation]) -> list[Trial]:
+        """Finish several trials, by number, in one transaction: all or none, in the order given.
+
+        What ``finish_trial`` says of each holds; a chunk of evaluations costs one commit, not many.
         """
         ...
 

@@ -85,14 +85,11 @@ class _Run:
     evaluations: list[Evaluation] = field(default_factory=list)
     front: list[Evaluation] = field(default_factory=list)
     hypervolumes: list[tuple[int, float]] = field(default_factory=list)
+    n_failed: int = 0
 
     @property
     def n_trials(self) -> int:
         return len(self.evaluations)
-
-    @property
-    def n_failed(self) -> int:
-        return sum(evaluation.error is not None for evaluation in self.evaluations)
 
     def advance(self, searcher: Searcher) -> StudyResult:
         """Batch by batch to the budget, the end of the space or a stop; first those in the store."""
@@ -132,19 +129,15 @@ class _Run:
         return [finished[trial.number] for trial in batch]
 
     def _store(self, chunk: Sequence[Trial], results: Sequence[Evaluation]) -> dict[int, Evaluation]:
-        stored = {
-            trial.number: self.store.finish_trial(
-                self.study.id, trial.number, sound(self.study, result)
-            ).evaluation
-            for trial, result in zip(chunk, results, strict=True)
-        }
-        self._add(list(stored.values()))
-        return stored
+        finished = self.store.finish_trials(self.study.id, sound_all(self.study, chunk, results))
+        self._add([trial.evaluation for trial in finished])
+        return {trial.number: trial.evaluation for trial in finished}
 
     def _add(self, evaluations: Sequence[Evaluation]) -> None:
         if not evaluations:
             return
         self.evaluations.extend(evaluations)
+        self.n_failed += sum(evaluation.error is not None for evaluation in evaluations)
         self.front = pareto_front([*self.front, *evaluations], self.study.objectives, self.study.constraints)
         self.report(
             StudyProgress(
@@ -181,6 +174,11 @@ def sound(study: Study, evaluation: Evaluation) -> Evaluation:
         if not math.isfinite(value):
             return Evaluation(evaluation.arch, error=f"{metric} is not finite: {value}")
     return evaluation
+
+
+def sound_all(study: Study, trials: Sequence[Trial], results: Sequence[Evaluation]) -> dict[int, Evaluation]:
+    """What is to be stored of trials and their evaluations, by number; see ``sound``."""
+    return {trial.number: sound(study, result) for trial, result in zip(trials, results, strict=True)}
 
 
 def check_settings(study: Study) -> None:

@@ -1,16 +1,17 @@
-"""Reading trials: their rows together with the rows of their values."""
+"""Reading and finishing trials: their rows together with the rows of their values."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, and_, exists, select, tuple_
+from sqlalchemy import ColumnElement, and_, bindparam, exists, insert, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
+from db.schema.base import database_now
 from db.schema.convert import trial_of
 from db.schema.study_rows import FrontMemberRow, StudyRow, TrialRow, TrialValueRow
-from nas.types import Study, Trial, TrialState
+from nas.types import Evaluation, Study, Trial, TrialState
 from searchspaces.space import Arch
 
 # Values are asked for by the keys of their trials: joined, SQLite reads all values of a study for a few.
@@ -41,6 +42,34 @@ def with_values(
         for number, metric, value in session.execute(statement):
             values[number][metric] = value
     return [trial_of(row, study.space, values[row.number]) for row in rows]
+
+
+def store_finished(session: Session, study: Study, evaluations: Mapping[int, Evaluation]) -> list[Trial]:
+    """Finish running trials by number, their values in storable form; the trials in the order given."""
+    states = {
+        number: TrialState.COMPLETE if evaluation.error is None else TrialState.FAILED
+        for number, evaluation in evaluations.items()
+    }
+    finish = (
+        update(TrialRow)
+        .where(TrialRow.study_id == study.id, TrialRow.number == bindparam("of_number"))
+        .where(TrialRow.state == TrialState.RUNNING.value)
+        .values(state=bindparam("to_state"), error=bindparam("with_error"), finished_at=database_now())
+    )
+    changes = [
+        {"of_number": number, "to_state": states[number].value, "with_error": evaluation.error}
+        for number, evaluation in evaluations.items()
+    ]
+    rows = [
+        {"study_id": study.id, "number": number, "metric": metric, "value": value}
+        for number, evaluation in evaluations.items()
+        for metric, value in evaluation.values.items()
+    ]
+    if changes:
+        session.connection().execute(finish, changes)
+    if rows:
+        session.execute(insert(TrialValueRow), rows)
+    return [Trial(number, states[number], evaluation) for number, evaluation in evaluations.items()]
 
 
 def recalled_values(

@@ -20,7 +20,7 @@ from nas.pareto import cost_matrix, hypervolume, pareto_front, reference_costs
 from nas.race.curves import Curve, curve_of
 from nas.race.race import Race, Rungs, survivors
 from nas.store import StudyStore
-from nas.study import StudyProgress, alike_together, check_settings, sound
+from nas.study import StudyProgress, alike_together, check_settings, sound_all
 from nas.types import Evaluation, Study, Trial, TrialState
 from searchspaces.space import Arch
 
@@ -131,7 +131,7 @@ class Course:
         spent_all = len(self.union.told) >= self._race.study.budget
         size = self._size()
         for i, trials in batches.items():
-            self._racers[i].tell([self._finish(i, trial) for trial in trials])
+            self._racers[i].tell(self._finish(i, trials))
             if len(trials) < size and not spent_all:
                 self._exhausted.add(i)
         self._end_rung()
@@ -209,9 +209,9 @@ class Course:
         running = alike_together([trial for trial in trials if trial.state is TrialState.RUNNING])
         archs = [trial.evaluation.arch for trial in running]
         for start, results in evaluate_chunks(archs, self._pool, self._should_stop):
-            for trial, result in zip(running[start : start + len(results)], results, strict=True):
-                finished = self._store.finish_trial(study.id, trial.number, sound(study, result))
-                done[trial.number] = finished.evaluation
+            chunk = running[start : start + len(results)]
+            finished = self._store.finish_trials(study.id, sound_all(study, chunk, results))
+            done |= {trial.number: trial.evaluation for trial in finished}
             self._show(len(self.union.told) + len(done))
         if len(done) < len(trials):
             return False
@@ -221,12 +221,13 @@ class Course:
         self._show(len(self.union.told))
         return True
 
-    def _finish(self, racer: int, trial: Trial) -> Evaluation:
-        """The evaluation of a racer's trial, stored with it."""
-        if trial.state is TrialState.RUNNING:
-            known = self._known[trial.evaluation.arch]
-            self._store.finish_trial(self._race.racers[racer].id, trial.number, known)
-        return self._known[trial.evaluation.arch]
+    def _finish(self, racer: int, trials: Sequence[Trial]) -> list[Evaluation]:
+        """The evaluations of a racer's trials, stored with them."""
+        known = {trial.number: self._known[trial.evaluation.arch] for trial in trials}
+        running = [trial.number for trial in trials if trial.state is TrialState.RUNNING]
+        if running:
+            self._store.finish_trials(self._race.racers[racer].id, {n: known[n] for n in running})
+        return list(known.values())
 
     def _end_rung(self) -> None:
         """At the end of a rung the worse half of the searchers stops."""

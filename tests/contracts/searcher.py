@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -208,6 +209,32 @@ class SearcherContract:
             searcher = self.make(space, objectives=objectives)
             searcher.tell(history)
             assert len(searcher.ask(3)) == 3
+
+    def test_constant_objectives_are_survived(self) -> None:
+        space = guarded(3)
+        values = {"top1": 0.5, "latency_ms": 2.0}
+        told = [Evaluation(e.arch, values, e.error) for e in told_history(space)]
+        searcher = self.make(space)
+        searcher.tell(told)
+        archs = searcher.ask(2)
+        assert len(set(archs)) == 2
+        assert not {e.arch for e in told} & set(archs)
+
+    def test_a_space_of_one_point_has_one_arch(self) -> None:
+        toy = toy_space(1)
+        only = [
+            replace(choice, values=choice.values[:1] if choice.name != "b0.operator" else ("conv",))
+            for choice in toy.choices
+            if not choice.name.endswith("heads")
+        ]
+        space = GuardedSpace("toy", 1, tuple(only), toy.fabric, toy.build)
+        assert space.size() == 1
+        searcher = self.make(space)
+        archs = searcher.ask(5)
+        assert archs == [space.extreme(largest=True)]
+        assert self.make(space).ask(5, archs) == []
+        searcher.tell([Evaluation(archs[0], {"top1": 0.5, "latency_ms": 2.0})])
+        assert searcher.ask(5) == []
 
     def test_infeasible_history_is_survived(self) -> None:
         space = guarded(3)

@@ -150,6 +150,25 @@ class StudyStoreContract:
         with pytest.raises(ValueError, match=ARCHS[1].key):
             store.finish_trial(study.id, 0, scored(ARCHS[1], 0.5, 2.0))
 
+    def test_several_trials_finish_together(self, store: StudyStore, study: Study) -> None:
+        store.start_trials(study.id, ARCHS[:4])
+        better, worse = scored(ARCHS[2], 0.9, 1.0), scored(ARCHS[0], 0.5, 2.0)
+        finished = store.finish_trials(study.id, {2: better, 1: Evaluation(ARCHS[1], error="no"), 0: worse})
+        assert [trial.number for trial in finished] == [2, 1, 0]
+        assert store.list_trials(study.id)[:3] == finished[::-1]
+        assert store.front(study.id) == finished[:1]
+        again = store.finish_trials(study.id, {0: worse, 3: scored(ARCHS[3], 0.95, 1.0)})
+        assert again[0] == finished[2]
+        assert store.front(study.id) == again[1:]
+        assert store.finish_trials(study.id, {}) == []
+
+    def test_several_trials_finish_all_or_none(self, store: StudyStore, study: Study) -> None:
+        store.start_trials(study.id, ARCHS[:2])
+        with pytest.raises(TrialNotFoundError, match="7"):
+            store.finish_trials(study.id, {0: scored(ARCHS[0], 0.5, 2.0), 7: scored(ARCHS[1], 0.5, 2.0)})
+        assert {trial.state for trial in store.list_trials(study.id)} == {TrialState.RUNNING}
+        assert store.front(study.id) == []
+
     def test_returned_objects_never_change(self, store: StudyStore, study: Study) -> None:
         started = store.start_trials(study.id, ARCHS[:1])
         values = {"top1": 0.5, "latency_ms": 2.0}

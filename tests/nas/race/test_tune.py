@@ -43,7 +43,7 @@ def broken(study: Study) -> Searcher:
 
 
 def test_tune_changes_nothing_and_a_killed_race_goes_on() -> None:
-    whole, store = InMemoryStore(), CrashingStore(30, after=True)
+    whole, store = InMemoryStore(), CrashingStore(10, after=True)
     expected = run(RACE, whole)
     pool = InlinePool(ToyEvaluator(SPACE, BAD))
     with pytest.raises(CrashError):
