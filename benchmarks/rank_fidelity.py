@@ -48,7 +48,7 @@ TRAINED_AS = {  # of each space the form that a CPU trains in minutes: same gene
     "hybrid": "hybrid-cifar",
 }
 PREDICTED = "predicted_top1"  # of the accuracy predictor that a checkpoint carries
-METRIC = {"nats-size": "layer_probe", "nasbench201": "probe_gain", "hybrid": PREDICTED}
+METRIC = {"nats-size": "layer_probe", "nasbench201": "layer_probe", "hybrid": PREDICTED}
 SMOOTHED = ("nats-size", "nasbench201")  # spaces of which enough subnets are estimated to fit a law
 PROBED = 2000  # training images that probes are fitted on
 RUNS = Path(__file__).parent / "results" / "hybrid_standalone.json"

@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from operator import itemgetter
 
 from nas.errors import EvaluatorError
 from nas.evaluate.evaluator import EvaluationPool
@@ -17,12 +18,13 @@ CHUNKS_PER_SLOT = 2  # per call: enough to even out slow chunks, few enough for 
 
 def evaluate_chunks(
     archs: Sequence[Arch], pool: EvaluationPool, should_stop: Callable[[], bool]
-) -> Iterator[tuple[int, list[Evaluation]]]:
-    """(position of the first arch, evaluations) of each chunk as it ends, together every arch once.
+) -> Iterator[list[tuple[int, Evaluation]]]:
+    """(position of the arch, evaluation) of all chunks that have ended meanwhile, together every arch once.
 
-    When ``should_stop`` returns True no further chunk is started; those in flight are still
-    awaited, so the iteration ends early. Raises EvaluatorError when the evaluator returns other
-    archs than it was given, and what the pool raises.
+    Chunks that end while the caller is busy come in one list, so that a caller who stores them is not
+    outrun by many workers. When ``should_stop`` returns True no further chunk is started; those in
+    flight are still awaited, so the iteration ends early. Raises EvaluatorError when the evaluator
+    returns other archs than it was given, and what the pool raises, after what else has ended.
     """
     size = max(1, math.ceil(len(archs) / (pool.capacity * CHUNKS_PER_SLOT)))
     starts = deque(range(0, len(archs), size))
@@ -34,9 +36,19 @@ def evaluate_chunks(
         if not in_flight:
             return
         done = wait(in_flight, return_when=FIRST_COMPLETED).done
-        for future in sorted(done, key=in_flight.__getitem__):
-            start = in_flight.pop(future)
-            yield start, _checked(archs[start : start + size], future.result())
+        in_order = sorted(((in_flight.pop(future), future) for future in done), key=itemgetter(0))
+        failures = [future.exception() for _, future in in_order]
+        ended = [
+            (start + i, evaluation)
+            for (start, future), failure in zip(in_order, failures, strict=True)
+            if failure is None
+            for i, evaluation in enumerate(_checked(archs[start : start + size], future.result()))
+        ]
+        if ended:
+            yield ended
+        for failure in failures:
+            if failure is not None:
+                raise failure
 
 
 def _checked(archs: Sequence[Arch], results: Sequence[Evaluation]) -> list[Evaluation]:

@@ -5,7 +5,8 @@ the layers before it could carry. ``layer_probe`` asks each layer behind the fir
 map for the classes (closed-form linear probes of its pooled output: nas/evaluate/probe.py) and
 averages the answers, as block-wise methods score blocks (DNA, arXiv 1911.13053; BossNAS, arXiv
 2103.12424): a bottleneck anywhere lowers its own probe and those of all later layers. Earlier
-layers are left out, because classes are hardly linear there.
+layers are left out, because classes are hardly linear there, and so are layers that are the same
+in all subnets.
 
 Errors of late layers spread several times as wide as those of early ones, so a plain mean would
 be little more than the last probe. Each layer's error is therefore counted in standard deviations
@@ -55,7 +56,11 @@ class LayerProbeEvaluator:
         self.supernet = supernet
         self.calibration = list(calibration)
         self.images = ProbeImages.of(train, val, supernet.n_classes)
-        self.mean, self.std = self._scale(seed)
+        space, rng = supernet.space, np.random.default_rng([seed, 12])
+        references = [space.decode(space.sample(rng)) for _ in range(REFERENCES)]
+        self.probed = probed_layers(references)
+        errors = np.array([self._errors(spec) for spec in references])
+        self.mean, self.std = errors.mean(0), errors.std(0) + EPSILON
 
     def evaluate(self, archs: Sequence[Arch]) -> list[Evaluation]:
         """One evaluation per arch; an arch of another space gets an error."""
@@ -72,28 +77,17 @@ class LayerProbeEvaluator:
     def _errors(self, spec: SubnetSpec) -> NDArray[np.float64]:
         network = extract_subnet(self.supernet, spec)
         calibrate(network, self.calibration)
-        return layer_errors(fold(network), spec, self.images)
-
-    def _scale(self, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation of each layer's error among random subnets."""
-        space, rng = self.supernet.space, np.random.default_rng([seed, 12])
-        specs = [space.decode(space.sample(rng)) for _ in range(REFERENCES)]
-        layers = {tuple(spec.layers[i].slot for i in sorted(probed_layers(spec))) for spec in specs}
-        if len(layers) > 1:
-            raise ConfigError(f"layer_probe needs subnets of the same layers; those of {space.id} differ")
-        errors = np.array([self._errors(spec) for spec in specs])
-        return errors.mean(0), errors.std(0) + EPSILON
+        return layer_errors(fold(network), self.probed, self.images)
 
 
-def layer_errors(network: ExtractedSubnet, spec: SubnetSpec, images: ProbeImages) -> NDArray[np.float64]:
+def layer_errors(network: ExtractedSubnet, probed: Sequence[int], images: ProbeImages) -> NDArray[np.float64]:
     """The squared error, summed over classes, of each probed layer's probe, first to last."""
-    train, val = (layer_features(network, spec, part) for part in (images.train, images.val))
+    train, val = (layer_features(network, probed, part) for part in (images.train, images.val))
     return np.array([ridge_error(x, y, images) for x, y in zip(train, val, strict=True)])
 
 
-def layer_features(network: ExtractedSubnet, spec: SubnetSpec, images: Tensor) -> list[Tensor]:
+def layer_features(network: ExtractedSubnet, probed: Sequence[int], images: Tensor) -> list[Tensor]:
     """Outputs of the probed layers, normalised over the batch, rectified, pooled: (N, width) in double."""
-    probed = probed_layers(spec)
     rows: list[list[Tensor]] = []
     with torch.inference_mode():
         for batch in images.split(BATCH):
@@ -106,11 +100,22 @@ def layer_features(network: ExtractedSubnet, spec: SubnetSpec, images: Tensor) -
     return [torch.cat(parts) for parts in zip(*rows, strict=True)]
 
 
-def probed_layers(spec: SubnetSpec) -> frozenset[int]:
-    """Indices of the layers between the first entry of a stage (without one, the stem) and the head."""
-    entries = [i for i, layer in enumerate(spec.layers) if isinstance(layer.spec, EntrySpec)]
+def probed_layers(specs: Sequence[SubnetSpec]) -> list[int]:
+    """Indices of the layers that differ among the subnets and lie behind the first entry of a stage.
+
+    Neither stem nor head is among them. Raises ConfigError for subnets that are not all of the
+    same layers.
+    """
+    slots = {tuple(layer.slot for layer in spec.layers) for spec in specs}
+    if len(slots) > 1:
+        raise ConfigError("layer_probe needs a space whose subnets have the same layers; here they differ")
+    columns = [
+        [layer.spec for layer in layers] for layers in zip(*(spec.layers for spec in specs), strict=True)
+    ]
+    entries = [i for i, column in enumerate(columns) if isinstance(column[0], EntrySpec)]
     first = entries[0] if entries else 0
-    fixed = AnyStemSpec | AnyHeadSpec
-    return frozenset(
-        i for i in range(first + 1, len(spec.layers)) if not isinstance(spec.layers[i].spec, fixed)
-    )
+    return [
+        i
+        for i, column in enumerate(columns)
+        if i > first and len(set(column)) > 1 and not isinstance(column[0], AnyStemSpec | AnyHeadSpec)
+    ]

@@ -56,15 +56,19 @@ def test_bad_estimates_are_refused(estimates: list[float]) -> None:
         smoothed(SIZES, archs_of("nats-size-d8-r8", 2), estimates)
 
 
-def test_probed_layers_lie_behind_the_first_halving() -> None:
-    spec = SIZES.decode(SIZES.extreme(largest=True))
-    assert {spec.layers[i].slot for i in probed_layers(spec)} == {
-        "s1.c0/cell",
-        "s2.c0/downsample",
-        "s2.c0/cell",
-    }
-    flat = SubnetSpec(8, (spec.layers[0], spec.layers[1], spec.layers[-1]))
-    assert probed_layers(flat) == {1}
+def test_probed_layers_differ_among_subnets_and_lie_behind_the_first_halving() -> None:
+    def slots(name: str) -> list[str]:
+        specs = [get_space(name).decode(arch) for arch in archs_of(name, 30)]
+        return [specs[0].layers[i].slot for i in probed_layers(specs)]
+
+    assert slots("nats-size-d8-r8") == ["s1.c0/cell", "s2.c0/downsample", "s2.c0/cell"]
+    assert slots("nasbench201-c4-n1-r8") == ["s1.c0/cell", "s2.c0/cell"]
+
+
+def test_without_a_halving_all_layers_between_stem_and_head_are_probed() -> None:
+    specs = [SIZES.decode(SIZES.extreme(largest=largest)) for largest in (True, False)]
+    flat = [SubnetSpec(8, (spec.layers[0], spec.layers[1], spec.layers[-1])) for spec in specs]
+    assert probed_layers(flat) == [1]
 
 
 def images_and_labels(coloured: bool) -> tuple[Split, Split]:
@@ -102,5 +106,5 @@ def test_every_layer_counts_in_its_own_standard_deviations() -> None:
 def test_subnets_of_different_layers_are_refused() -> None:
     supernet = Supernet(get_space("hybrid-tiny"), n_classes=3, in_channels=1).eval()
     train, val = images_and_labels(False)
-    with pytest.raises(ConfigError, match="needs subnets of the same layers"):
+    with pytest.raises(ConfigError, match="needs a space whose subnets have the same layers"):
         LayerProbeEvaluator(supernet, train, val, [])
