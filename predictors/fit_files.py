@@ -16,12 +16,16 @@ from predictors.sealed import read_sealed, write_sealed
 
 NAME = "latency"
 JSON_FILE = f"{NAME}.json"
+OWN, TRANSFERRED = "own", "transferred"  # methods: from one device's measurements, or others' too
 ARRAYS_FILE = f"{NAME}.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFit:
-    """Everything of a fit: ``space`` is its id, ``names`` its features, float64 ``arrays``."""
+    """Everything of a fit: ``space`` is its id, ``names`` its features, float64 ``arrays``.
+
+    ``method`` says which predictor wrote it.
+    """
 
     space: str
     device: Device
@@ -29,6 +33,7 @@ class StoredFit:
     scalars: Mapping[str, float]
     arrays: Mapping[str, NDArray[np.float64]]
     quality: Quality | None
+    method: str = OWN
 
 
 def write_fit(folder: Path, fit: StoredFit) -> str:
@@ -36,6 +41,7 @@ def write_fit(folder: Path, fit: StoredFit) -> str:
     payload = {
         "space": fit.space,
         "device": asdict(fit.device),
+        "method": fit.method,
         "names": list(fit.names),
         "scalars": dict(fit.scalars),
         "quality": None if fit.quality is None else asdict(fit.quality),
@@ -65,6 +71,7 @@ def _read(folder: Path) -> StoredFit:
     try:
         return StoredFit(
             space=payload["space"],
+            method=payload.get("method", OWN),  # earlier files do not say: they are all of one device
             device=Device(**payload["device"]),
             names=tuple(payload["names"]),
             scalars=payload["scalars"],

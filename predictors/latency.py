@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from predictors.device import Device
 from predictors.errors import CorruptFitError, DeviceMismatchError, InvalidValueError, NotFittedError
 from predictors.features import columns, features, layer_features, sized_layers
-from predictors.fit_files import StoredFit, read_fit, write_fit
+from predictors.fit_files import OWN, StoredFit, read_fit, write_fit
 from predictors.linear_gp import LinearPosterior, fit_linear
 from predictors.predictor import Prediction
 from predictors.quality import Quality, cross_validate
@@ -138,6 +138,8 @@ class LatencyPredictor:
         DeviceMismatchError if ``device`` is given and the fit is of another fingerprint.
         """
         stored = read_fit(folder, space=space.id, device=device)
+        if stored.method != OWN:
+            raise CorruptFitError(f"{folder}: not a fit of the device alone, but a {stored.method} one")
         predictor = cls(space, device or stored.device)
         if stored.names != predictor._names:
             raise CorruptFitError(f"{folder}: features differ from those of this version; fit again")

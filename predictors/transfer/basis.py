@@ -1,7 +1,8 @@
 """Basis: what the kernels are made of, as linear functions of the features.
 
 Components of a genome: the mean source predictor, each single source, the subspace of what the
-sources differ from their mean in, and the blocks of features from coarse to fine.
+sources differ from their mean in (and, where sources are split, of what its parts do), and the
+blocks of features from coarse to fine.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Components:
     """Components of n genomes in one view."""
 
     mains: FloatArray  # (n, 1 + s): mean source, then each source
-    blocks: tuple[FloatArray, ...]  # residual subspace (n, s), then (n, width) of each block
+    blocks: tuple[FloatArray, ...]  # residual subspace (n, s + parts), then (n, width) of each block
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,22 @@ def make_basis(standard: Standard, fit: SourceFit, chosen: Sequence[int], featur
     spread = float((features @ mean).std()) + TINY
     mean = mean / spread
     sources = sources / (values.std(0) + TINY)
-    values, centre = features @ sources, features @ mean
-    residual = sources - np.outer(mean, centre @ values / (centre @ centre + TINY))
+    differing = np.column_stack([sources, *_parts(mean, standard, fit.split)])
+    values, centre = features @ differing, features @ mean
+    residual = differing - np.outer(mean, centre @ values / (centre @ centre + TINY))
     size = float(np.sqrt(np.square(features @ residual).sum(1).mean()))
     residual = residual / size if size > 1e-9 else np.zeros_like(residual)
     return Basis(standard, fit.scale, np.column_stack([mean, sources]), residual, spread)
+
+
+def _parts(weights: FloatArray, standard: Standard, names: Sequence[str]) -> list[FloatArray]:
+    """Weights (d,) of a function, those of one block at a time."""
+    parts = []
+    for name in names:
+        part = np.zeros_like(weights)
+        part[standard.slices[name]] = weights[standard.slices[name]]
+        parts.append(part)
+    return parts
 
 
 def kernel(

@@ -26,7 +26,7 @@ PHYSICAL_SPREAD = (-1.0, 0.5)
 FINE = (-2.0, 0.0)
 FINE_SPREAD = (-0.7, 0.3)
 NOISE = (-1.5, 0.3)
-PHYSICAL_SHARE, FINE_SHARE = 0.9, 0.7  # how often a block takes part
+PHYSICAL_SHARE, FINE_SHARE = 0.9, 0.7  # how often a block takes part, unless told otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,9 @@ def draw(
     sources: int,
     views: int,
     count: int = COUNT,
+    physical_share: float = PHYSICAL_SHARE,
 ) -> Configurations:
-    """Draw configurations for blocks ``names``."""
+    """Draw configurations for blocks ``names``; ``physical_share``: how often each of those takes part."""
     single = rng.random(count) < SINGLE_SHARE
     main = np.where(single, rng.integers(sources, size=count), MEAN_SOURCE)
     level = _powers(rng, PHYSICAL, count)
@@ -78,7 +79,7 @@ def draw(
     for name in names:
         if name in physical:
             amplitude = level * _powers(rng, PHYSICAL_SPREAD, count)
-            columns.append(amplitude * (rng.random(count) < PHYSICAL_SHARE))
+            columns.append(amplitude * (rng.random(count) < physical_share))
         else:
             amplitude = fine * _powers(rng, FINE_SPREAD, count)
             columns.append(amplitude * (rng.random(count) < FINE_SHARE))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from predictors.transfer.selection import choose
 from predictors.transfer.sources import (
     Scale,
     SourceFit,
+    SourceFitter,
     SourceMeasurements,
     Standard,
     fit_sources,
@@ -70,8 +71,15 @@ class FewShotFit:
 class FewShotModel:
     """What the sources say about any new device of the same genomes."""
 
-    def __init__(self, features: FeatureMap, sources: Sequence[SourceMeasurements], *, seed: int = 0) -> None:
-        """Fit every source; raises InvalidValueError without any."""
+    def __init__(
+        self,
+        features: FeatureMap,
+        sources: Sequence[SourceMeasurements],
+        *,
+        seed: int = 0,
+        fitter: SourceFitter | None = None,
+    ) -> None:
+        """Fit every source (by default with ``fit_sources``); raises InvalidValueError without any."""
         if not sources:
             raise InvalidValueError("sources must name at least one measured device; got none")
         self.features = features
@@ -79,7 +87,8 @@ class FewShotModel:
         self._stretches: dict[int, float] = {}
         self._pool = np.unique(np.concatenate([source.genes for source in sources]), axis=0)
         self._standard: Standard = standardise(features, self._pool)
-        self._sources: SourceFit = fit_sources(features, self._standard, sources)
+        fit = fitter or partial(fit_sources, features)
+        self._sources: SourceFit = fit(self._standard, sources)
         pool = self._standard.of(features.matrix(self._pool, 0))
         self._basis: Basis = make_basis(self._standard, self._sources, range(len(sources)), pool)
         self._held_out: tuple[HeldOut, ...] = hold_out(
@@ -95,6 +104,7 @@ class FewShotModel:
             features.physical,
             sources=len(sources),
             views=features.views,
+            physical_share=self._sources.physical_share,
         )
 
     @cached_property

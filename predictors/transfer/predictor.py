@@ -11,12 +11,13 @@ import numpy as np
 
 from predictors.device import Device
 from predictors.errors import CorruptFitError, DeviceMismatchError, InvalidValueError, NotFittedError
-from predictors.fit_files import StoredFit, read_fit, write_fit
+from predictors.fit_files import TRANSFERRED, StoredFit, read_fit, write_fit
 from predictors.predictor import Prediction
+from predictors.quality import Quality, cross_validate
 from predictors.sample import LatencySample
 from predictors.transfer.model import FewShotFit, FewShotModel
 from predictors.transfer.sources import Scale, SourceMeasurements
-from predictors.transfer.spaces import gene_matrix, space_features
+from predictors.transfer.spaces import gene_matrix, source_fitter, space_features
 from predictors.transfer.tables import FloatArray, IntArray
 from searchspaces.errors import InvalidArchError
 from searchspaces.space import Arch, SearchSpace
@@ -56,10 +57,17 @@ class TransferPredictor:
             for name, data in sorted(sources.items())
         ]
         self._fit: FewShotFit | None = None
+        self.quality: Quality | None = None
+
+    @property
+    def n_sources(self) -> int:
+        """How many devices it is transferred from."""
+        return len(self._sources)
 
     @cached_property
     def _model(self) -> FewShotModel:
-        return FewShotModel(self._features, self._sources, seed=self._seed)
+        fitter = source_fitter(self._features)
+        return FewShotModel(self._features, self._sources, seed=self._seed, fitter=fitter)
 
     def choose(self, n: int, candidates: Sequence[Arch]) -> list[Arch]:
         """The n candidates to measure, in order of use: a prefix is a good choice too.
@@ -76,7 +84,18 @@ class TransferPredictor:
             raise InvalidValueError(
                 f"targets must have shape ({len(archs)},), one per arch; got {targets.shape}"
             )
-        self._fit = self._model.fit(self._genes(archs), targets)
+        self._fit, self.quality = self._model.fit(self._genes(archs), targets), None
+
+    def judge(self, archs: Sequence[Arch], targets: FloatArray) -> Quality:
+        """Leave-one-out quality of fits to these measurements, n >= 4; kept as ``quality`` of the fit.
+
+        Archs are chosen to be unlike one another, so each is harder to predict from the others than
+        other archs are from all of them: this is on the careful side.
+        """
+        folds = len(set(archs))
+        quality = cross_validate(lambda: _Plain(self), archs, targets, folds=folds)
+        self.quality = quality
+        return quality
 
     def fit_samples(self, samples: Sequence[LatencySample]) -> None:
         """``fit`` to latencies in ms; raises DeviceMismatchError if one is of another device."""
@@ -108,7 +127,9 @@ class TransferPredictor:
             "seed": float(self._seed),
         }
         names = tuple(self._features.dims)
-        return write_fit(folder, StoredFit(self.space.id, self.device, names, scalars, arrays, None))
+        return write_fit(
+            folder, StoredFit(self.space.id, self.device, names, scalars, arrays, self.quality, TRANSFERRED)
+        )
 
     @classmethod
     def load(cls, folder: Path, space: SearchSpace, device: Device | None = None) -> TransferPredictor:
@@ -118,6 +139,8 @@ class TransferPredictor:
         DeviceMismatchError if ``device`` is given and the fit is of another fingerprint.
         """
         stored = read_fit(folder, space=space.id, device=device)
+        if stored.method != TRANSFERRED:
+            raise CorruptFitError(f"{folder}: not a transferred fit, but one of the device alone")
         try:
             return cls._restored(stored, space, device or stored.device)
         except (KeyError, IndexError, InvalidArchError, InvalidValueError) as error:
@@ -150,6 +173,7 @@ class TransferPredictor:
             floor=scalars["floor"],
             spread=scalars["spread"],
         )
+        predictor.quality = stored.quality
         return predictor
 
     def _fitted(self) -> FewShotFit:
@@ -162,3 +186,18 @@ class TransferPredictor:
             if arch.space != self.space.id:
                 raise InvalidArchError(f"arch of space {arch.space} used in space {self.space.id}")
         return gene_matrix(archs, len(self.space.choices))
+
+
+class _Plain:
+    """A fit for cross-validation, around its owner's model of the sources."""
+
+    def __init__(self, owner: TransferPredictor) -> None:
+        self._owner = owner
+        self._fit: FewShotFit | None = None
+
+    def fit(self, archs: Sequence[Arch], targets: FloatArray) -> None:
+        self._fit = self._owner._model.fit(self._owner._genes(archs), targets)
+
+    def predict(self, archs: Sequence[Arch]) -> Prediction:
+        assert self._fit is not None
+        return self._fit.predict(self._owner._features, self._owner._genes(archs))

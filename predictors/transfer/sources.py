@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 import numpy as np
 from scipy.stats import rankdata
 
 from predictors.errors import InvalidValueError
+from predictors.transfer.configurations import PHYSICAL_SHARE
 from predictors.transfer.tables import FeatureMap, FloatArray, IntArray
 
 PENALTIES = np.logspace(-1, 4, 8)
@@ -71,12 +73,24 @@ class SourceFit:
     """Linear models of sources in standardised features, on one scale.
 
     ``weights`` (d, s) predict the relative value: over its mean, minus 1 (linear), or the logarithm
-    over its mean (log). ``agreement`` is the mean leave-one-out Spearman.
+    over its mean (log). ``agreement`` is the mean leave-one-out Spearman. ``split`` names blocks of
+    features: what the sources say of each is expected to differ by a factor on another device.
+    ``physical_share`` is how often a physical block is expected to take part in what differs.
     """
 
     scale: Scale
     weights: FloatArray
     agreement: float
+    split: tuple[str, ...] = ()
+    physical_share: float = PHYSICAL_SHARE
+
+
+class SourceFitter(Protocol):
+    """Fits sources in features that it was made for."""
+
+    def __call__(self, standard: Standard, sources: Sequence[SourceMeasurements], /) -> SourceFit:
+        """One linear model for each source."""
+        ...
 
 
 def standardise(features: FeatureMap, genes: IntArray) -> Standard:
