@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from db.backend.checks import check_integer, check_json, check_name, check_text, check_times
@@ -105,6 +105,13 @@ class DeviceStore:
             if properties is None:
                 return []
             return [sample_of(row, properties) for row in session.scalars(statement)]
+
+    def measured_in(self, space: str) -> list[tuple[str, str, int]]:
+        """Supernet, fingerprint and number of samples, for all taken in a space (its id), sorted."""
+        of = (LatencySampleRow.supernet, LatencySampleRow.fingerprint)
+        counts = select(*of, func.count()).where(LatencySampleRow.space == space).group_by(*of)
+        with self._database.read() as session:
+            return sorted((row[0], row[1], row[2]) for row in session.execute(counts))
 
     def put_predictor(self, record: PredictorRecord) -> None:
         """Store a predictor; the same record again changes nothing, another of its id raises

@@ -16,6 +16,7 @@ from nas.search.knowledge import Knowledge
 from nas.types import Evaluation, Study, Trial, TrialState
 from predictors.errors import CorruptFitError
 from predictors.latency import LatencyPredictor, LayerLatency
+from predictors.latency_files import AnyLatencyPredictor, load_latency
 from predictors.predictor import Predictor
 from searchspaces.registry import get_space
 from searchspaces.space import SearchSpace
@@ -59,6 +60,7 @@ def answers(study_id: str, stores: Stores) -> Answers:
     shown = stores.studies.fronts(study=study_id)
     predictor, warnings = _predictor(study, space, stores)
     known = _known(study, space, predictor, stores)
+    divided, reasons = _dividing(predictor)
     return Answers(
         study=study,
         n_trials=len(evaluations),
@@ -70,9 +72,9 @@ def answers(study_id: str, stores: Stores) -> Answers:
             space, evaluations, study.objectives, study.constraints, known=known, n_archs=study.batch_size
         ),
         constraints=constraint_effects(evaluations, study.objectives, study.constraints),
-        milliseconds=() if predictor is None else tuple(_milliseconds(trial, predictor) for trial in front),
+        milliseconds=() if divided is None else tuple(_milliseconds(trial, divided) for trial in front),
         race=_race(study_id, stores),
-        warnings=warnings,
+        warnings=warnings + reasons,
     )
 
 
@@ -83,18 +85,29 @@ def _finished(stores: Stores, study_id: str) -> list[Evaluation]:
 
 def _predictor(
     study: Study, space: SearchSpace, stores: Stores
-) -> tuple[LatencyPredictor | None, tuple[str, ...]]:
+) -> tuple[AnyLatencyPredictor | None, tuple[str, ...]]:
     """The study's latency predictor, or why there is none."""
     if study.predictor is None:
         return None, ("the study has no latency predictor, so milliseconds are not divided over layers",)
     record = stores.devices.get_predictor(study.predictor)
     try:
-        return LatencyPredictor.load(Path(record.folder), space), ()
+        return load_latency(Path(record.folder), space), ()
     except CorruptFitError as error:
         return None, (f"the study's latency predictor cannot be read: {error}",)
 
 
-def _known(study: Study, space: SearchSpace, predictor: LatencyPredictor | None, stores: Stores) -> Knowledge:
+def _dividing(predictor: AnyLatencyPredictor | None) -> tuple[LatencyPredictor | None, tuple[str, ...]]:
+    """The predictor if it divides milliseconds over layers, or why not."""
+    if predictor is None or isinstance(predictor, LatencyPredictor):
+        return predictor, ()
+    return None, (
+        "the latency predictor rests on other devices, and does not divide milliseconds over layers",
+    )
+
+
+def _known(
+    study: Study, space: SearchSpace, predictor: AnyLatencyPredictor | None, stores: Stores
+) -> Knowledge:
     """The study's metrics that cost no evaluation, as in its search."""
     known: dict[str, Predictor] = {}
     if study.supernet is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from db.artifacts import ArtifactStore
 from db.devices import DeviceStore
+from db.evaluations import EvaluationStore
 from db.jobs import JobStore
 from db.remote.agents import AgentStore
 from db.remote.measurements import MeasurementStore
@@ -26,6 +27,7 @@ class Stores:
     agents: AgentStore
     measurements: MeasurementStore
     studies: SqlStudyStore
+    evaluations: EvaluationStore
     artifacts: ArtifactStore
     files: ArtifactFiles
 
@@ -39,6 +41,7 @@ def open_stores(database: Transactions, settings: Settings) -> Stores:
         agents=AgentStore(database),
         measurements=MeasurementStore(database),
         studies=SqlStudyStore(database),
+        evaluations=EvaluationStore(database),
         artifacts=ArtifactStore(database),
         files=ArtifactFiles(settings.artifacts_url),
     )

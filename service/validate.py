@@ -37,6 +37,7 @@ from service.stores import Stores
 from service.validate_imports import NO_IMAGES, WITHOUT_IMAGES, check_accuracy, check_checkpoint
 from service.validate_networks import check_networks
 from service.validate_race import check_race
+from service.validate_transfer import check_known
 
 _Config = create_model(  # the fields of TrainConfig without coercion; their ranges are its own business
     "_Config",
@@ -45,7 +46,6 @@ _Config = create_model(  # the fields of TrainConfig without coercion; their ran
 )
 COST_METRICS = ("macs", "params", "peak_memory_bytes")
 CERTAIN = 0.5  # below this share of the least known value a bound is certainly out of reach
-
 
 Submission: TypeAlias = TrainJob | ProfileJob | SearchJob | ExtractJob | FidelityJob
 
@@ -143,6 +143,7 @@ def _profile(job: ProfileJob, stores: Stores) -> Iterator[FieldError]:
     agent = stores.agents.find(job.device)
     if agent is not None and agent.state is not AgentState.ACTIVE:
         yield FieldError("#/device", f"agent {agent.name!r} is {agent.state}: {agent.reason or 'enroll it'}")
+    yield from check_known(job, stores)
     if job.device in ("here", local_device(job.runtime, job.threads)):
         return
     missing = list(_device(job.device, stores))

@@ -97,7 +97,14 @@ def profile(
     device: Annotated[str, typer.Option(help="A device, or the server's machine.")] = "here",
     runtime: Annotated[str, typer.Option(help="onnxruntime or eager.")] = "onnxruntime",
     threads: Annotated[int, typer.Option(help="Threads per network.")] = 1,
-    samples: Annotated[int, typer.Option(help="How many subnets to measure.")] = 100,
+    samples: Annotated[
+        int, typer.Option(help="How many subnets to measure; 10 if other devices are measured already.")
+    ] = 100,
+    transfer: Annotated[
+        bool | None,
+        typer.Option("--transfer/--no-transfer", help="Predict from other devices too; default: if few."),
+    ] = None,
+    refine: Annotated[bool, typer.Option(help="Measure what may be on the device's front.")] = False,
     seed: Seed = 0,
     wait: Wait = True,
     as_json: AsJson = False,
@@ -107,6 +114,7 @@ def profile(
     with problems_to_exit(), connect(server) as client:
         name = the_supernet(client, supernet)
         body = {"supernet": name, "device": device, "runtime": runtime, "threads": threads}
+        body |= {"transfer": transfer, "refine": refine}
         job = run_job(client, "profile", as_json=as_json, wait=wait, samples=samples, seed=seed, **body)
         if not as_json and wait:
             result = job["result"]

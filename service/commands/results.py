@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -53,6 +53,8 @@ def front(
         )
         points = answer["points"]
         _show_points(points, as_json=as_json)
+        if not as_json:
+            _show_reranked(answer["reranked"])
         show_fidelity(answer, as_json=as_json)
     if save is not None:
         try:
@@ -123,6 +125,17 @@ def show_fidelity(answer: Mapping[str, Any], *, as_json: bool) -> None:
         err.print(f"warning: {clean(warning)}", markup=False)
     if answer["fidelity"] and not as_json:
         out.print(clean(fidelity_line(answer["fidelity"])), markup=False)
+
+
+def _show_reranked(found: Sequence[Mapping[str, Any]]) -> None:
+    """What a front rests on where nothing was searched for the device."""
+    for one in found:
+        out.print(
+            f"nothing was searched for {clean(one['device'])}: these are the best of {one['n_evaluated']} "
+            f"evaluated subnets of {clean(one['supernet'])}, by latencies predicted from {one['n_samples']} "
+            f"measurements; the front may miss up to {100 * one['missing_share']:.1f} % of its hypervolume",
+            markup=False,
+        )
 
 
 def _show_points(points: list[dict[str, Any]], *, as_json: bool) -> None:

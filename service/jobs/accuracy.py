@@ -11,7 +11,7 @@ from nas.evaluate.inline_pool import InlinePool
 from nas.evaluate.joint import CostEvaluator, JointEvaluator, LatencyEvaluator
 from nas.evaluate.predicted import PredictedAccuracyEvaluator
 from predictors.accuracy.predictor import AccuracyPredictor
-from predictors.latency import LatencyPredictor
+from predictors.predictor import Predictor
 from service.jobs.context import JobContext
 from service.jobs.inputs import ACCURACY_FOLDER, Trained
 
@@ -30,7 +30,7 @@ def predicted_accuracy(trained: Trained) -> PredictedAccuracyEvaluator:
 
 
 def predicting_pool(
-    trained: Trained, accuracy: PredictedAccuracyEvaluator, latency: LatencyPredictor | None
+    trained: Trained, accuracy: PredictedAccuracyEvaluator, latency: Predictor | None
 ) -> InlinePool:
     """A pool that evaluates no network at all, so it needs no workers."""
     supernet = trained.supernet

@@ -25,7 +25,7 @@ from nas.export.manifest import (
 from nas.export.package import export_subnet
 from nas.supernet.resize import to_float
 from predictors.device import Device
-from predictors.latency import LatencyPredictor
+from predictors.latency_files import load_latency
 from predictors.profiler import MeasurementProtocol
 from searchspaces.space import Arch
 from service.jobs.context import JobContext
@@ -150,7 +150,7 @@ def _predicted(trained: Trained, arch: Arch, device: Device, context: JobContext
         record = context.stores.devices.latest_predictor(trained.record.name, device.name)
     except PredictorNotFoundError:
         return None
-    found = LatencyPredictor.load(Path(record.folder), trained.supernet.space, device).predict([arch])
+    found = load_latency(Path(record.folder), trained.supernet.space, device).predict([arch])
     return PredictedLatency(*(float(column[0]) for column in (found.mean, found.std, found.low, found.high)))
 
 

@@ -1,4 +1,4 @@
-"""Measure sampled subnets on this machine, then fit the device's latency predictor."""
+"""Measure subnets on a device, then fit its latency predictor, with the help of other devices if few are."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from predictors.campaign import Campaign
 from predictors.device import Device
 from predictors.errors import DeviceMismatchError
 from predictors.latency import LatencyPredictor
+from predictors.latency_files import AnyLatencyPredictor
 from predictors.profiler import MeasurementProtocol
 from predictors.runtimes.registry import get_runtime
 from predictors.sample import LatencySample
+from predictors.transfer.predictor import TransferPredictor
 from searchspaces.space import Arch, SearchSpace
 from searchspaces.variation import sample_lean
 from service.agents.identity import agent_device
@@ -29,6 +31,10 @@ from service.jobs.context import JobContext
 from service.jobs.inputs import Trained, open_supernet
 from service.jobs.measuring import measure
 from service.jobs.remote import export_candidates
+from service.jobs.transfer import samples_of, transfer_of
+from service.rerank import worth_measuring
+
+CANDIDATES = 500  # random archs beyond those asked for, of which a transfer chooses what to measure
 
 
 def run(job: Job, context: JobContext) -> Mapping[str, Any]:
@@ -39,16 +45,22 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
     """
     payload = job.payload
     trained = open_supernet(payload["supernet"], context)
-    archs = sample_archs(trained.supernet.space, payload["samples"], payload["seed"])
+    space = trained.supernet.space
     agent = context.stores.agents.find(payload["device"])
+    device = _local_device(job, context) if agent is None else agent_device(agent.name, agent.description)
+    transfer = transfer_of(job, space, device, context.stores)
+    archs = _chosen(job, trained, device, transfer, context)
     measured = (
-        _here(job, trained, archs, context) if agent is None else _there(agent, job, trained, archs, context)
+        _here(device, job, trained, archs, context)
+        if agent is None
+        else _there(agent, device, job, trained, archs, context)
     )
-    device, campaign = measured.device, measured.campaign
+    campaign = measured.campaign
     for arch, reason in campaign.failures.items():
         context.log(f"arch {arch.key} cannot run on {device.runtime}: {reason}")
     context.report("fit", 0, 1)
-    record = _fit(trained, measured, context)
+    predictor = LatencyPredictor(space, device) if transfer is None else transfer
+    record = _fit(predictor, trained, measured, context)
     context.report("fit", 1, 1)
     return {
         "device": device.name,
@@ -60,6 +72,26 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
     }
 
 
+def _chosen(
+    job: Job, trained: Trained, device: Device, transfer: TransferPredictor | None, context: JobContext
+) -> list[Arch]:
+    """What to measure: with ``refine`` first what may be on the device's front and was not measured yet."""
+    payload, space, stores = job.payload, trained.supernet.space, context.stores
+    n, seed = payload["samples"], payload["seed"]
+    archs: list[Arch] = []
+    if payload.get("refine"):
+        record = stores.devices.latest_predictor(trained.record.name, device.name)
+        known = {sample.arch for sample in samples_of(trained.record.name, device.fingerprint, stores)}
+        archs = [arch for arch in worth_measuring(record, stores) if arch not in known][:n]
+        context.log(f"{len(archs)} evaluated subnets may be on the front of {device.name}")
+    if transfer is None:
+        others = sample_archs(space, n, seed)
+    else:
+        candidates = sample_archs(space, n + CANDIDATES, seed)
+        others = transfer.choose(min(n, len(candidates)), candidates)
+    return list(dict.fromkeys([*archs, *others]))[:n]
+
+
 @dataclass(frozen=True, slots=True)
 class _Measured:
     """A campaign of this job, and all samples that its device has of the supernet, on one scale."""
@@ -69,12 +101,20 @@ class _Measured:
     samples: Sequence[LatencySample]
 
 
-def _here(job: Job, trained: Trained, archs: Sequence[Arch], context: JobContext) -> _Measured:
+def _local_device(job: Job, context: JobContext) -> Device:
+    """The worker's machine. Raises DeviceMismatchError if the device's name belongs to another."""
+    payload = job.payload
+    device = get_runtime(payload["runtime"]).device(payload["device"], threads=payload["threads"])
+    _require_same_machine(device, context)
+    return device
+
+
+def _here(
+    device: Device, job: Job, trained: Trained, archs: Sequence[Arch], context: JobContext
+) -> _Measured:
     """Measure on this machine."""
     payload, devices = job.payload, context.stores.devices
-    runtime = get_runtime(payload["runtime"])
-    device = runtime.device(payload["device"], threads=payload["threads"])
-    _require_same_machine(device, context)
+    runtime = get_runtime(device.runtime)
     protocol = MeasurementProtocol(seed=payload["seed"])
     campaign = measure(trained, archs, runtime, device, protocol, context)
     campaign.require_stable(
@@ -86,10 +126,14 @@ def _here(job: Job, trained: Trained, archs: Sequence[Arch], context: JobContext
 
 
 def _there(
-    agent: AgentRecord, job: Job, trained: Trained, archs: Sequence[Arch], context: JobContext
+    agent: AgentRecord,
+    device: Device,
+    job: Job,
+    trained: Trained,
+    archs: Sequence[Arch],
+    context: JobContext,
 ) -> _Measured:
     """Have an agent measure on its machine."""
-    device = agent_device(agent.name, agent.description)
     context.stores.devices.put_device(device)
     protocol = MeasurementProtocol(seed=job.payload["seed"])
     candidates = export_candidates(trained, archs, job, context)
@@ -112,11 +156,16 @@ def sample_archs(space: SearchSpace, n: int, seed: int) -> list[Arch]:
     return list(archs)
 
 
-def _fit(trained: Trained, measured: _Measured, context: JobContext) -> PredictorRecord:
+def _fit(
+    predictor: AnyLatencyPredictor, trained: Trained, measured: _Measured, context: JobContext
+) -> PredictorRecord:
     """Fit, save and record a predictor."""
     device, samples = measured.device, measured.samples
-    predictor = LatencyPredictor(trained.supernet.space, device)
     predictor.fit_samples(samples)
+    sources = {}
+    if isinstance(predictor, TransferPredictor):
+        predictor.judge([sample.arch for sample in samples], np.array([s.latency_ms for s in samples]))
+        sources = {"n_sources": float(predictor.n_sources)}
     record_id = new_id()
     folder = context.settings.folder / "predictors" / record_id
     digest = predictor.save(folder)
@@ -130,7 +179,7 @@ def _fit(trained: Trained, measured: _Measured, context: JobContext) -> Predicto
         metric="latency_ms",
         folder=str(folder),
         digest=digest,
-        quality={**quality, **_repeatability(measured.campaign)},
+        quality={**quality, **sources, **_repeatability(measured.campaign)},
         n_samples=len(samples),
         created_at=datetime.now(UTC),
     )

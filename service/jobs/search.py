@@ -29,7 +29,7 @@ from nas.supernet.checkpoint import supernet_arrays, supernet_from_arrays, super
 from nas.supernet.resize import to_float
 from nas.supernet.supernet import Supernet
 from nas.types import Constraint, Direction, Objective, Study, Trial
-from predictors.latency import LatencyPredictor
+from predictors.latency_files import load_latency
 from predictors.predictor import Predictor
 from predictors.profiler import MeasurementProtocol
 from searchspaces.registry import get_space
@@ -87,7 +87,7 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
 def _pool(
     trained: Trained,
     data: ImageData | None,
-    predictor: LatencyPredictor | None,
+    predictor: Predictor | None,
     accuracy: PredictedAccuracyEvaluator | None,
     context: JobContext,
 ) -> EvaluationPool:
@@ -112,7 +112,7 @@ def _recall(trained: Trained, factory: EvaluatorParts, context: JobContext) -> R
 def _known(
     study: Study,
     trained: Trained,
-    predictor: LatencyPredictor | None,
+    predictor: Predictor | None,
     accuracy: PredictedAccuracyEvaluator | None,
 ) -> Knowledge:
     """Which of the study's metrics cost no evaluation."""
@@ -150,7 +150,7 @@ class EvaluatorParts:
     """Builds the evaluator of a search inside a worker, around arrays that all workers share."""
 
     header: Mapping[str, Any]
-    predictor: LatencyPredictor | None
+    predictor: Predictor | None
     protocol: float
 
     def __call__(self, arrays: Mapping[str, NDArray[Any]]) -> Evaluator:
@@ -169,7 +169,7 @@ class EvaluatorParts:
 
 
 def _evaluation(
-    trained: Trained, data: ImageData, predictor: LatencyPredictor | None
+    trained: Trained, data: ImageData, predictor: Predictor | None
 ) -> tuple[EvaluatorParts, dict[str, NDArray[Any]]]:
     """The evaluator's parts, and the arrays that workers read in place."""
     arrays: dict[str, NDArray[Any]] = supernet_arrays(trained.supernet)
@@ -181,7 +181,7 @@ def _evaluation(
 
 def _study(
     job: Job, supernet: SupernetRecord, space: SearchSpace, context: JobContext
-) -> tuple[Study, LatencyPredictor | None]:
+) -> tuple[Study, Predictor | None]:
     """The study that the job began, or a new one, with its predictor.
 
     A study keeps the predictor it began with, so that a device that is profiled again before the
@@ -223,13 +223,11 @@ def _newest_predictor(job: Job, context: JobContext) -> PredictorRecord | None:
     return devices.latest_predictor(supernet, device)
 
 
-def _load(record: PredictorRecord | None, space: SearchSpace) -> LatencyPredictor | None:
-    return None if record is None else LatencyPredictor.load(Path(record.folder), space)
+def _load(record: PredictorRecord | None, space: SearchSpace) -> Predictor | None:
+    return None if record is None else load_latency(Path(record.folder), space)
 
 
-def _objective(
-    item: Mapping[str, Any], supernet: SupernetRecord, predictor: LatencyPredictor | None
-) -> Objective:
+def _objective(item: Mapping[str, Any], supernet: SupernetRecord, predictor: Predictor | None) -> Objective:
     """Without a reference: 0 to maximise, a little more than the largest arch's value to minimise."""
     metric, direction = item["metric"], Direction(item["direction"])
     reference = item["reference"]
@@ -240,7 +238,7 @@ def _objective(
     return Objective(metric, direction, reference)
 
 
-def _largest(metric: str, supernet: SupernetRecord, predictor: LatencyPredictor | None) -> float:
+def _largest(metric: str, supernet: SupernetRecord, predictor: Predictor | None) -> float:
     """The metric of the space's largest arch; 1 for top1."""
     if metric == "top1":
         return 1.0

@@ -13,7 +13,10 @@ from db.records import FrontPoint
 from service.deps import DeviceFilter, NameFilter, NumberFilter, StoresDep
 from service.errors import NoFeasiblePointError
 from service.fidelity import fidelity_of
+from service.rerank import Reranked, reranked
+from service.schemas.rerank import RerankedAnswer
 from service.schemas.results import BestAnswer, FrontAnswer, FrontPointAnswer
+from service.stores import Stores
 from service.web.conditional import conditional
 
 CSV_TYPE = "text/csv"
@@ -48,11 +51,19 @@ def get_front(
     points = stores.studies.fronts(
         device=device, supernet=supernet, study=study, max_latency_ms=max_latency_ms, min_top1=min_top1
     )
+    others = _unsearched(device, supernet, study, stores)
+    found = (point for other in others for point in other.points)
+    points = sorted(
+        [*points, *(point for point in found if _fits(point, max_latency_ms, min_top1))],
+        key=lambda point: point.latency_ms,
+    )
     answers = [point_answer(point) for point in points]
     if format == "csv" or (format is None and CSV_TYPE in (accept or "")):
         return conditional(request, to_csv(answers), CSV_TYPE, vary="Accept")
     fidelity, warnings = fidelity_of((point.supernet for point in points), stores)
-    body = FrontAnswer(points=answers, fidelity=fidelity, warnings=warnings).model_dump_json().encode()
+    said = [reranked_answer(other) for other in others]
+    answer = FrontAnswer(points=answers, reranked=said, fidelity=fidelity, warnings=warnings)
+    body = answer.model_dump_json().encode()
     return conditional(request, body, "application/json", vary="Accept")
 
 
@@ -70,6 +81,7 @@ def get_best(
     404 names the constraint that nothing satisfies and the point that comes nearest.
     """
     points = stores.studies.fronts(device=device, supernet=supernet, study=study)
+    points += [point for other in _unsearched(device, supernet, study, stores) for point in other.points]
     if not points:
         where = " and ".join(
             f"{name} {value!r}"
@@ -77,17 +89,43 @@ def get_best(
             if value is not None
         )
         raise NoFeasiblePointError(f"there is no front{' for ' + where if where else ''} yet", {})
-    fitting = [
-        point
-        for point in points
-        if (max_latency_ms is None or point.latency_ms <= max_latency_ms)
-        and (min_top1 is None or point.top1 >= min_top1)
-    ]
+    fitting = [point for point in points if _fits(point, max_latency_ms, min_top1)]
     if not fitting:
         raise _nothing_fits(points, max_latency_ms, min_top1)
     best = min(fitting, key=lambda point: (-point.top1, point.latency_ms, point.subnet_id))
     fidelity, warnings = fidelity_of([best.supernet], stores)
     return BestAnswer(**dict(point_answer(best)), fidelity=fidelity, warnings=warnings)
+
+
+def _unsearched(
+    device: str | None, supernet: str | None, study: str | None, stores: Stores
+) -> list[Reranked]:
+    """Re-ranked fronts of the supernets without a stored front on the device; none unless one is named."""
+    if device is None or study is not None:
+        return []
+    searched = {point.supernet for point in stores.studies.fronts(device=device, supernet=supernet)}
+    return reranked(device, supernet, stores, leave_out=searched)
+
+
+def _fits(point: FrontPoint, max_latency_ms: float | None, min_top1: float | None) -> bool:
+    fast = max_latency_ms is None or point.latency_ms <= max_latency_ms
+    return fast and (min_top1 is None or point.top1 >= min_top1)
+
+
+def reranked_answer(found: Reranked) -> RerankedAnswer:
+    """What a re-ranked front rests on, on the wire."""
+    record, missing = found.predictor, found.missing
+    return RerankedAnswer(
+        supernet=record.supernet,
+        device=record.device,
+        predictor=record.id,
+        n_samples=record.n_samples,
+        n_evaluated=found.n_evaluated,
+        hypervolume=missing.hypervolume,
+        missing_hypervolume=missing.missing,
+        missing_share=missing.share,
+        reference_ms=missing.reference_ms,
+    )
 
 
 def point_answer(point: FrontPoint) -> FrontPointAnswer:

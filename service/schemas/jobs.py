@@ -73,7 +73,22 @@ class ProfileJob(Wire):
     device: Name = Field(default="here", description='A device, or "here" for the worker\'s machine')
     runtime: Literal["onnxruntime", "eager", "openvino"] = "onnxruntime"
     threads: int = Field(default=1, ge=1, le=1024)
-    samples: int = Field(default=100, ge=20, le=10_000, description="Number of subnets to measure")
+    samples: int = Field(
+        default=100,
+        ge=5,
+        le=10_000,
+        description="Number of subnets to measure; from 20 without, from 5 with devices measured before",
+    )
+    transfer: bool | None = Field(
+        default=None,
+        description="Predict from devices measured before too; null: where there are any, and this one "
+        "has fewer than 40 measurements",
+    )
+    refine: bool = Field(
+        default=False,
+        description="Measure evaluated subnets that may be on the front of this device, as far as its "
+        "present predictor can tell",
+    )
     seed: Seed = 0
 
 

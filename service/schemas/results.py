@@ -9,6 +9,7 @@ from pydantic import ConfigDict
 
 from service.schemas.base import Answer
 from service.schemas.fidelity import FidelityAnswer
+from service.schemas.rerank import RerankedAnswer
 
 
 class ChoiceAnswer(Answer):
@@ -203,11 +204,14 @@ class FrontPointAnswer(Answer):
 class FrontAnswer(Answer):
     """Non-dominated subnets (per supernet and device), fastest first.
 
+    For a device with a predictor on which no study has a front yet, they are found among everything
+    that was evaluated of the supernet, and ``reranked`` says so.
     ``fidelity`` says how well their supernet ranks; it is null, and ``warnings`` says why, where
     that was never checked or the points are of several supernets.
     """
 
     points: list[FrontPointAnswer]
+    reranked: list[RerankedAnswer]
     fidelity: FidelityAnswer | None
     warnings: list[str]
 
