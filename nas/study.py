@@ -10,7 +10,7 @@ the space is exhausted; nothing but the trials needs to be kept to go on after a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nas.errors import ConfigError, EvaluatorError, InfeasibleError
@@ -122,14 +122,15 @@ class _Run:
         self._add(list(finished.values()))
         running = alike_together([trial for trial in batch if trial.state is TrialState.RUNNING])
         archs = [trial.evaluation.arch for trial in running]
-        for start, results in evaluate_chunks(archs, self.pool, self.should_stop):
-            finished |= self._store(running[start : start + len(results)], results)
+        for ended in evaluate_chunks(archs, self.pool, self.should_stop):
+            finished |= self._store({running[i].number: evaluation for i, evaluation in ended})
         if len(finished) < len(batch):
             return None
         return [finished[trial.number] for trial in batch]
 
-    def _store(self, chunk: Sequence[Trial], results: Sequence[Evaluation]) -> dict[int, Evaluation]:
-        finished = self.store.finish_trials(self.study.id, sound_all(self.study, chunk, results))
+    def _store(self, ended: Mapping[int, Evaluation]) -> dict[int, Evaluation]:
+        sound_ones = {number: sound(self.study, evaluation) for number, evaluation in ended.items()}
+        finished = self.store.finish_trials(self.study.id, sound_ones)
         self._add([trial.evaluation for trial in finished])
         return {trial.number: trial.evaluation for trial in finished}
 
@@ -174,11 +175,6 @@ def sound(study: Study, evaluation: Evaluation) -> Evaluation:
         if not math.isfinite(value):
             return Evaluation(evaluation.arch, error=f"{metric} is not finite: {value}")
     return evaluation
-
-
-def sound_all(study: Study, trials: Sequence[Trial], results: Sequence[Evaluation]) -> dict[int, Evaluation]:
-    """What is to be stored of trials and their evaluations, by number; see ``sound``."""
-    return {trial.number: sound(study, result) for trial, result in zip(trials, results, strict=True)}
 
 
 def check_settings(study: Study) -> None:

@@ -20,7 +20,7 @@ from nas.pareto import cost_matrix, hypervolume, pareto_front, reference_costs
 from nas.race.curves import Curve, curve_of
 from nas.race.race import Race, Rungs, survivors
 from nas.store import StudyStore
-from nas.study import StudyProgress, alike_together, check_settings, sound_all
+from nas.study import StudyProgress, alike_together, check_settings, sound
 from nas.types import Evaluation, Study, Trial, TrialState
 from searchspaces.space import Arch
 
@@ -208,9 +208,9 @@ class Course:
         done = {t.number: t.evaluation for t in trials if t.state is not TrialState.RUNNING}
         running = alike_together([trial for trial in trials if trial.state is TrialState.RUNNING])
         archs = [trial.evaluation.arch for trial in running]
-        for start, results in evaluate_chunks(archs, self._pool, self._should_stop):
-            chunk = running[start : start + len(results)]
-            finished = self._store.finish_trials(study.id, sound_all(study, chunk, results))
+        for ended in evaluate_chunks(archs, self._pool, self._should_stop):
+            sound_ones = {running[i].number: sound(study, evaluation) for i, evaluation in ended}
+            finished = self._store.finish_trials(study.id, sound_ones)
             done |= {trial.number: trial.evaluation for trial in finished}
             self._show(len(self.union.told) + len(done))
         if len(done) < len(trials):
