@@ -18,7 +18,7 @@ from db.errors import PredictorNotFoundError
 from db.evaluations import EvaluatedArch
 from db.records import FrontPoint, PredictorRecord
 from nas.answers.missing import MissingHypervolume, missing_hypervolume, possible_gains, predicted_front
-from nas.evaluate.recall import PROTOCOL
+from nas.evaluate.evaluator import PROTOCOL
 from predictors.latency_files import AnyLatencyPredictor, load_latency
 from predictors.predictor import Prediction
 from searchspaces.registry import get_space

@@ -12,6 +12,7 @@ from searchspaces.space import Arch
 # A resource of a Ray that this project starts, one per CPU: taken by processes that compute only while
 # no chunk of archs runs.
 SLOT = "nas_slot"
+PROTOCOL = "top1_protocol"  # the metric that says how top1 was evaluated; see nas.evaluate.recall
 
 
 class Evaluator(Protocol):

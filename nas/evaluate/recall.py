@@ -2,7 +2,8 @@
 
 A *protocol* is everything that a value depends on beside the arch: the supernet's weights, the
 images that statistics are taken from, the images that are scored, and how they are batched. It is
-known by a number, stored with every evaluation, so that values of different protocols never mix.
+known by a number, stored with every evaluation as the metric PROTOCOL, so that values of different
+protocols never mix.
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from nas.evaluate.accuracy import BATCH
-from nas.evaluate.evaluator import EvaluationPool, Evaluator
+from nas.evaluate.evaluator import PROTOCOL, EvaluationPool, Evaluator
 from nas.evaluate.joint import JointEvaluator
 from nas.types import Evaluation
 from searchspaces.space import Arch
 
-PROTOCOL = "top1_protocol"  # the metric that holds the number
 VERSION = 1  # of how an evaluation computes; another one makes all stored values another protocol's
 BITS = 48  # a double holds such integers exactly
 

@@ -14,13 +14,13 @@ from db.records import Job, PredictorRecord, SupernetRecord
 from nas.data.types import ImageData, Split
 from nas.errors import StudyNotFoundError
 from nas.evaluate.accuracy import top1
-from nas.evaluate.evaluator import EvaluationPool, Evaluator
+from nas.evaluate.evaluator import PROTOCOL, EvaluationPool, Evaluator
 from nas.evaluate.joint import CostEvaluator, JointEvaluator, LatencyEvaluator
 from nas.evaluate.known import ExactPredictor
 from nas.evaluate.predicted import PredictedAccuracyEvaluator
 from nas.evaluate.prefix.evaluator import PrefixEvaluator
 from nas.evaluate.ray_pool import RayPool
-from nas.evaluate.recall import PROTOCOL, ProtocolEvaluator, Recall, RecallingPool, protocol_number
+from nas.evaluate.recall import ProtocolEvaluator, Recall, RecallingPool, protocol_number
 from nas.race.run import RaceResult
 from nas.search.knowledge import Knowledge
 from nas.search.registry import get_searcher

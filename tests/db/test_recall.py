@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from db.session import Database
 from db.study_store import SqlStudyStore
+from nas.evaluate.evaluator import PROTOCOL
 from nas.evaluate.inline_pool import InlinePool
 from nas.evaluate.joint import JointEvaluator
-from nas.evaluate.recall import PROTOCOL, ProtocolEvaluator, RecallingPool
+from nas.evaluate.recall import ProtocolEvaluator, RecallingPool
 from nas.search.registry import get_searcher
 from nas.study import run_study
 from nas.types import Evaluation

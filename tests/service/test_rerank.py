@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from db.evaluations import EvaluatedArch
 from db.ids import new_id
 from db.records import Job, JobKind
-from nas.evaluate.recall import PROTOCOL
+from nas.evaluate.evaluator import PROTOCOL
 from predictors.campaign import Campaign
 from predictors.device import Device
 from predictors.latency import LatencyPredictor

@@ -8,9 +8,10 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 
+from nas.evaluate.evaluator import PROTOCOL
 from nas.evaluate.inline_pool import InlinePool
 from nas.evaluate.joint import JointEvaluator
-from nas.evaluate.recall import PROTOCOL, ProtocolEvaluator, RecallingPool, protocol_number
+from nas.evaluate.recall import ProtocolEvaluator, RecallingPool, protocol_number
 from nas.types import Evaluation
 from searchspaces.space import Arch
 from tests.contracts.pool import PoolContract, PoolToy
