@@ -107,6 +107,7 @@ def test_a_front_says_when_its_ranking_was_never_checked(http: TestClient, ids: 
         assert "nas fidelity --supernet digits" in warning
     assert http.get(FRONTS, params={"study": "other"}).json() == {
         "points": [],
+        "reranked": [],
         "fidelity": None,
         "warnings": [],
     }
