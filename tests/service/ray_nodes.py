@@ -15,6 +15,7 @@ from tests.service.conftest import free_port
 
 STARTED = "Ray runtime started"
 START_S = 120.0
+TRIES = 3
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
@@ -38,8 +39,8 @@ class RayNode:
         ports = ["--node-ip-address", "127.0.0.1"]
         ports += ["--min-worker-port", "0", "--max-worker-port", "0"]
         ports += ["--dashboard-agent-listen-port", str(free_port())]
-        self._log = folder / f"{'head' if address is None else 'node'}.log"
-        with self._log.open("wb") as log:
+        self.log = folder / f"{'head' if address is None else 'node'}.log"
+        with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *where, *sizes, *ports],
                 env={**os.environ, **environment},
@@ -48,13 +49,15 @@ class RayNode:
                 start_new_session=True,
             )
 
-    def wait(self) -> None:
-        """Until the node has joined."""
+    def joined(self) -> bool:
+        """Wait until the node has joined, or has given up."""
         deadline = time.monotonic() + START_S
-        while STARTED not in (text := self._log.read_text()):
-            assert self.process.poll() is None, text
+        while STARTED not in (text := self.log.read_text()):
+            if self.process.poll() is not None:
+                return False
             assert time.monotonic() < deadline, text
             time.sleep(0.1)
+        return True
 
     def kill(self) -> None:
         """Kill the node's processes, all of which this one has started, at once."""
@@ -64,6 +67,16 @@ class RayNode:
             except ProcessLookupError:
                 continue
         self.process.wait()
+
+
+def start_node(folder: Path, environment: Mapping[str, str], address: str | None = None) -> RayNode:
+    """A node that has joined. Ray gives itself 30 s, too little for a busy machine, so it has three tries."""
+    for _ in range(TRIES):
+        node = RayNode(folder, environment, address)
+        if node.joined():
+            return node
+        node.kill()
+    raise AssertionError(f"no Ray node could be started: {node.log.read_text()}")
 
 
 def _descendants(pid: int) -> list[int]:

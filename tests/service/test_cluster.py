@@ -20,7 +20,7 @@ from service.stores import Stores, open_stores
 from tests.service.checkpoints import write_checkpoint_folder
 from tests.service.cluster_runner import WITNESS
 from tests.service.conftest import SPACE, eventually, start_server, stop_server
-from tests.service.ray_nodes import RayNode, cluster_environment
+from tests.service.ray_nodes import RayNode, cluster_environment, start_node
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.postgres]
 BOARD = Device("board", "a toy, x86_64, 2 cores", "onnxruntime", "1.0")
@@ -45,13 +45,11 @@ JOB = {
 def nodes() -> Iterator[tuple[RayNode, RayNode]]:
     with tempfile.TemporaryDirectory(prefix="nas-cluster-", ignore_cleanup_errors=True) as folder:
         environment = cluster_environment()
-        head = RayNode(Path(folder), environment)
-        started = [head]
+        started = []
         try:
-            head.wait()
-            started.append(RayNode(Path(folder), environment, head.address))
-            started[1].wait()
-            yield head, started[1]
+            started.append(start_node(Path(folder), environment))
+            started.append(start_node(Path(folder), environment, started[0].address))
+            yield started[0], started[1]
         finally:
             for node in started[::-1]:
                 node.kill()
