@@ -19,6 +19,7 @@ from db.evaluations import EvaluatedArch
 from db.records import FrontPoint, PredictorRecord
 from nas.answers.missing import MissingHypervolume, missing_hypervolume, possible_gains, predicted_front
 from nas.evaluate.evaluator import PROTOCOL
+from predictors.errors import CorruptFitError
 from predictors.latency_files import AnyLatencyPredictor, load_latency
 from predictors.predictor import Prediction
 from searchspaces.registry import get_space
@@ -42,12 +43,12 @@ class Reranked:
 
 def reranked(
     device: str, supernet: str | None, stores: Stores, *, leave_out: Set[str] = frozenset()
-) -> list[Reranked]:
+) -> tuple[list[Reranked], list[str]]:
     """For each supernet (or the one named) with evaluations and a predictor on the device.
 
-    Raises CorruptFitError for a predictor that cannot be read.
+    And a warning for each whose predictor cannot be read.
     """
-    found = []
+    found, warnings = [], []
     names = [supernet] if supernet is not None else stores.evaluations.supernets()
     for name in (name for name in names if name not in leave_out):
         try:
@@ -56,8 +57,11 @@ def reranked(
             continue
         evaluated = comparable(stores.evaluations.of_supernet(name))
         if evaluated:
-            found.append(_reranked(record, evaluated))
-    return found
+            try:
+                found.append(_reranked(record, evaluated))
+            except CorruptFitError as error:
+                warnings.append(f"the latency predictor of {device!r} cannot be read: {error}")
+    return found, warnings
 
 
 def worth_measuring(record: PredictorRecord, stores: Stores) -> list[Arch]:

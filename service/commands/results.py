@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from searchspaces.errors import NasError
 from service.commands.output import (
@@ -53,8 +54,7 @@ def front(
         )
         points = answer["points"]
         _show_points(points, as_json=as_json)
-        if not as_json:
-            _show_reranked(answer["reranked"])
+        _show_reranked(answer["reranked"], err if as_json else out)
         show_fidelity(answer, as_json=as_json)
     if save is not None:
         try:
@@ -127,10 +127,10 @@ def show_fidelity(answer: Mapping[str, Any], *, as_json: bool) -> None:
         out.print(clean(fidelity_line(answer["fidelity"])), markup=False)
 
 
-def _show_reranked(found: Sequence[Mapping[str, Any]]) -> None:
+def _show_reranked(found: Sequence[Mapping[str, Any]], console: Console) -> None:
     """What a front rests on where nothing was searched for the device."""
     for one in found:
-        out.print(
+        console.print(
             f"nothing was searched for {clean(one['device'])}: these are the best of {one['n_evaluated']} "
             f"evaluated subnets of {clean(one['supernet'])}, by latencies predicted from {one['n_samples']} "
             f"measurements; the front may miss up to {100 * one['missing_share']:.1f} % of its hypervolume",

@@ -51,7 +51,7 @@ def get_front(
     points = stores.studies.fronts(
         device=device, supernet=supernet, study=study, max_latency_ms=max_latency_ms, min_top1=min_top1
     )
-    others = _unsearched(device, supernet, study, stores)
+    others, problems = _unsearched(device, supernet, study, stores)
     found = (point for other in others for point in other.points)
     points = sorted(
         [*points, *(point for point in found if _fits(point, max_latency_ms, min_top1))],
@@ -62,7 +62,7 @@ def get_front(
         return conditional(request, to_csv(answers), CSV_TYPE, vary="Accept")
     fidelity, warnings = fidelity_of((point.supernet for point in points), stores)
     said = [reranked_answer(other) for other in others]
-    answer = FrontAnswer(points=answers, reranked=said, fidelity=fidelity, warnings=warnings)
+    answer = FrontAnswer(points=answers, reranked=said, fidelity=fidelity, warnings=warnings + problems)
     body = answer.model_dump_json().encode()
     return conditional(request, body, "application/json", vary="Accept")
 
@@ -81,7 +81,8 @@ def get_best(
     404 names the constraint that nothing satisfies and the point that comes nearest.
     """
     points = stores.studies.fronts(device=device, supernet=supernet, study=study)
-    points += [point for other in _unsearched(device, supernet, study, stores) for point in other.points]
+    others, _ = _unsearched(device, supernet, study, stores)
+    points += [point for other in others for point in other.points]
     if not points:
         where = " and ".join(
             f"{name} {value!r}"
@@ -99,10 +100,13 @@ def get_best(
 
 def _unsearched(
     device: str | None, supernet: str | None, study: str | None, stores: Stores
-) -> list[Reranked]:
-    """Re-ranked fronts of the supernets without a stored front on the device; none unless one is named."""
+) -> tuple[list[Reranked], list[str]]:
+    """Re-ranked fronts of supernets without a stored front on the device, and warnings; see ``reranked``.
+
+    None unless a device is named.
+    """
     if device is None or study is not None:
-        return []
+        return [], []
     searched = {point.supernet for point in stores.studies.fronts(device=device, supernet=supernet)}
     return reranked(device, supernet, stores, leave_out=searched)
 

@@ -164,6 +164,20 @@ def test_a_job_without_a_device_to_learn_from_is_refused(http: TestClient, store
     assert "needs 20 measurements; with these it has 11" in problem["errors"][0]["detail"]
 
 
+def test_a_predictor_that_cannot_be_read_is_a_warning(http: TestClient, stores: Stores) -> None:
+    seed_records(stores)  # whose predictor has no files
+    stores.devices.put_device(BOARD)
+    seed_front(stores)
+    record = stores.devices.latest_predictor("digits", DEVICE.name)
+    other = replace(record, id="other", device="board", fingerprint=BOARD.fingerprint)
+    stores.devices.put_predictor(other)
+    answer = http.get("/api/v1/fronts", params={"device": "board"}).json()
+    assert (answer["points"], answer["reranked"]) == ([], [])
+    (warning,) = answer["warnings"]
+    assert "nowhere" in warning
+    assert_problem(http.get("/api/v1/fronts/best", params={"device": "board"}), 404)
+
+
 def test_only_evaluations_of_one_protocol_are_compared() -> None:
     archs = sample_archs(SPACE, 4, seed=3)
 
