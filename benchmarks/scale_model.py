@@ -81,7 +81,8 @@ def _row(searcher: str, costs: Costs, plan: Plan) -> dict[str, Any]:
         f" {found.asking:7.1%} {found.storing:8.1%} {found.calling:8.1%}  {found.bottleneck}",
         flush=True,
     )
-    return {"searcher": searcher, **asdict(plan), **asdict(found), "limit": found.bottleneck}
+    outcome = {**asdict(found), "limit": found.bottleneck}
+    return {"searcher": searcher, "costs": asdict(costs), "plan": asdict(plan), "outcome": outcome}
 
 
 def _arguments() -> argparse.Namespace:

@@ -46,7 +46,14 @@ def test_other_machines_need_a_token(host: str) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("port", 70000), ("token", "short"), ("runner", "a; rm"), ("lease_ttl_s", 30.0), ("heartbeat_s", 0)],
+    [
+        ("port", 70000),
+        ("token", "short"),
+        ("runner", "a; rm"),
+        ("lease_ttl_s", 30.0),
+        ("heartbeat_s", 0),
+        ("ray_actors", 0),
+    ],
 )
 def test_bad_settings_are_named(field: str, value: object) -> None:
     with pytest.raises(SettingsError, match=field):
