@@ -35,7 +35,8 @@ class RayNode:
         if address is None:
             where = ["--head", "--port", str(port), "--include-dashboard", "false"]
             where += ["--temp-dir", str(folder)]
-        sizes = ["--num-cpus", "1", "--object-store-memory", str(2**27)]
+        sizes = ["--include-log-monitor", "false", "--num-cpus", "1"]
+        sizes += ["--object-store-memory", str(2**27)]
         ports = ["--node-ip-address", "127.0.0.1"]
         ports += ["--min-worker-port", "0", "--max-worker-port", "0"]
         ports += ["--dashboard-agent-listen-port", str(free_port())]
