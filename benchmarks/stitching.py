@@ -42,6 +42,9 @@ def main() -> None:
     two.add_argument("--anchor-fraction", type=float, default=0.625)
     two.add_argument("--routes", type=int, default=60, help="measured and scored")
     two.add_argument("--limit", type=int, help="images of each split")
+    two.add_argument(
+        "--frozen", choices=("none", "anchors"), default="anchors", help="while routes are trained"
+    )
     two.add_argument("--seed", type=int, default=0)
     for command in (one, two):
         command.add_argument("--folder", type=Path, required=True, help="what a stopped run continues from")

@@ -42,7 +42,7 @@ from searchspaces.space import Arch
 def front(arguments: argparse.Namespace) -> None:
     """Train, measure, score and compare; every part is kept in the folder."""
     data = load_data(arguments.data, limit=arguments.limit)
-    settings = {**DEFAULTS, "anchor_fraction": arguments.anchor_fraction}
+    settings = {**DEFAULTS, "anchor_fraction": arguments.anchor_fraction, "frozen": arguments.frozen}
     config = TrainConfig(
         **settings, epochs=arguments.epochs, batch_size=96, lr=3e-3, threads=1, seed=arguments.seed
     )
@@ -71,6 +71,7 @@ def front(arguments: argparse.Namespace) -> None:
         "space": space.id,
         "epochs": arguments.epochs,
         "anchor_fraction": arguments.anchor_fraction,
+        "frozen": arguments.frozen,
         "images": len(data.train),
         "runtime": "onnxruntime, 1 thread, batch 1",
         "routes": rows,

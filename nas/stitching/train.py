@@ -6,7 +6,8 @@ wherever it was stopped, and the anchors stay on disk as supernets that can be u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from nas.blocks.stitch import ElasticStitch
 from nas.data.load import ImageData
 from nas.errors import CheckpointError, ConfigError
 from nas.stitching.fit import fit_anchor_stitches, stitched_fabric
@@ -137,15 +139,34 @@ def _joint(
 ) -> TrainResult:
     start_stitches(supernet, data, config)
     done = steps.total - steps.joint
-    result = train(
-        supernet,
-        data,
-        phases.joint,
-        folder=folder,
-        report=steps.reporter(report, done, "joint"),
-        should_stop=should_stop,
-    )
+    with _frozen(supernet, config):
+        result = train(
+            supernet,
+            data,
+            phases.joint,
+            folder=folder,
+            report=steps.reporter(report, done, "joint"),
+            should_stop=should_stop,
+        )
     return replace(result, step=done + result.step, steps=steps.total)
+
+
+@contextmanager
+def _frozen(supernet: Supernet, config: TrainConfig) -> Iterator[None]:
+    """Inside, only the low-rank updates of the stitches are trained if the configuration says so."""
+    if config.frozen == "none":
+        yield
+        return
+    stitches = [module for module in supernet.modules() if isinstance(module, ElasticStitch)]
+    trained = {id(weight) for stitch in stitches for weight in (stitch.down, stitch.up)}
+    kept = [p for p in supernet.parameters() if p.requires_grad and id(p) not in trained]
+    for parameter in kept:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in kept:
+            parameter.requires_grad_(True)
 
 
 class Steps:

@@ -31,6 +31,7 @@ OPTIONS = (
     ("sampler", ("uniform", "cost_balanced", "least_trained")),
     ("distill", ("auto", "none", "largest", "best")),
     ("stitch_init", ("identity", "least_squares")),
+    ("frozen", ("none", "anchors")),
     ("augment", ("auto", "none", "affine", "crop-flip")),
     ("amp", ("auto", "off", "bf16")),
     ("device", ("auto", "cpu", "cuda")),
@@ -57,7 +58,8 @@ class TrainConfig:
     ("auto": the largest in sandwich mode, labels only in the others), ``drop_path`` is the rate of
     stochastic depth at the last residual block. During the first ``anchor_fraction`` of the steps
     only paths within one anchor are trained; then the stitches are started as ``stitch_init``
-    says and all paths are trained.
+    says and all paths are trained. With ``frozen="anchors"``, for stitched spaces, that trains the
+    stitches alone, so that every anchor stays the network that it was.
     """
 
     epochs: int = 30
@@ -77,6 +79,7 @@ class TrainConfig:
     anchor_fraction: float = 0.0
     probe_fraction: float = 0.2
     stitch_init: Literal["identity", "least_squares"] = "identity"
+    frozen: Literal["none", "anchors"] = "none"
     augment: Literal["auto", "none", "affine", "crop-flip"] = "auto"
     amp: Literal["auto", "off", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"

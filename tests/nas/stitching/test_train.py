@@ -208,6 +208,19 @@ def test_anchors_that_do_not_fit_are_refused_before_training(
     assert not (tmp_path / "run").exists()
 
 
+def test_frozen_anchors_stay_the_networks_that_they_were(data, tmp_path):
+    supernet = fresh()
+    config = replace(CONFIG, frozen="anchors")
+    assert not train_stitched(supernet, data, config, folder=tmp_path, should_stop=stop_after(9)).completed
+    assert train_stitched(supernet, data, config, folder=tmp_path).completed
+    joint = dict(supernet.named_parameters())
+    for anchor in SPACE.fabric.anchors:
+        for name, parameter in load_supernet(tmp_path / "anchors" / anchor).named_parameters():
+            assert torch.equal(joint[name], parameter), name
+    assert any(name.endswith("up") and parameter.abs().sum() > 0 for name, parameter in joint.items())
+    assert [p.requires_grad for p in joint.values()] == [p.requires_grad for p in fresh().parameters()]
+
+
 def test_no_epoch_for_the_routes_is_refused():
     with pytest.raises(ConfigError, match="anchor_fraction"):
         Phases.of(replace(CONFIG, anchor_fraction=1.0))
