@@ -122,7 +122,7 @@ def _alone(anchors: Sequence[str], folder: Path, data: ImageData) -> dict[str, d
 
 def _longer(supernet: Supernet, folder: Path, data: ImageData, config: TrainConfig) -> dict[str, Any]:
     """The anchors trained on alone with the learning rate and the epochs of the joint phase."""
-    phase = replace(Phases.of(config).joint, mode="multi", subnets=1, sampler="uniform")
+    phase = replace(Phases.of(config).joint, mode="multi", subnets=1, sampler="uniform", frozen="none")
     for name in supernet.space.fabric.anchors:
         own = folder / "longer" / name
         if not (own / "supernet.json").exists() or (own / "training.json").exists():
