@@ -17,6 +17,8 @@ def check_networks(job: TrainJob, stores: Stores) -> Iterator[FieldError]:
     stitched = job.space is not None and job.space.startswith(tuple(RULES))
     if stitched and job.workers > 1:
         yield FieldError("#/workers", f"must be 1 in a stitched space; got {job.workers}")
+    if not stitched and job.config.get("frozen", "none") == "anchors":
+        yield FieldError("#/config/frozen", f"only the stitched spaces have anchors; got space {job.space!r}")
     named = {"#/teacher": job.teacher} if job.teacher else {}
     named |= {f"#/anchors/{anchor}": name for anchor, name in job.anchors.items()}
     if not named:

@@ -13,7 +13,6 @@ import torch
 from db.records import Job, SupernetRecord
 from nas.data.load import ImageData
 from nas.distributed import train_distributed
-from nas.errors import ConfigError
 from nas.evaluate.accuracy import calibration_images, top1
 from nas.stitching.pool import distill_anchors
 from nas.stitching.train import DEFAULTS, is_stitched, train_stitched
@@ -75,10 +74,6 @@ def _trained(
     mean, std = channel_statistics(data)
     defaults = DEFAULTS if is_stitched(space) else {}
     config = TrainConfig(**{**defaults, **job.payload["config"]}, seed=job.payload["seed"])
-    if config.frozen != "none" and not is_stitched(space):
-        raise ConfigError(
-            f"frozen must be 'none' outside the stitched spaces; got {config.frozen!r} for {space.id}"
-        )
     torch.manual_seed(config.seed)
     supernet = Supernet(space, n_classes=data.n_classes, in_channels=data.in_channels, mean=mean, std=std)
     common: dict[str, Any] = {

@@ -31,6 +31,7 @@ BAD = [
     ({**TRAIN, "data": f"cifar10:/{'x' * 300}"}, "#/data"),
     ({**TRAIN, "space": "nb201"}, "#/space"),
     ({**TRAIN, "anchors": {"conv": "digits"}}, "#/space"),
+    ({**TRAIN, "config": {"frozen": "anchors"}}, "#/config/frozen"),
     ({**TRAIN, "workers": 0}, "#/workers"),
     ({**TRAIN, "workers": 3, "config": {"batch_size": 2, "subnets": 2}}, "#/workers"),
     ({**TRAIN, "workers": 2, "space": "stitched-tiny"}, "#/workers"),
