@@ -1,4 +1,4 @@
-"""Train a supernet of a recorded space and save it in half precision, as checkpoints/ has them.
+"""Train a supernet on CIFAR-10 and save it in half precision, as checkpoints/ has them.
 
 Training goes on where it was stopped when started again with the same arguments; --out is
 written at the end. Losses go to --log, one JSON line every --log-steps steps.

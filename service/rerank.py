@@ -73,7 +73,7 @@ def worth_measuring(record: PredictorRecord, stores: Stores) -> list[Arch]:
     if not evaluated:
         return []
     archs = [one.arch for one in evaluated]
-    latency = _latencies(record.id, record.folder, record.space).of(archs)
+    latency = _latencies(record.folder, record.space).of(archs)
     gains = possible_gains(np.array([one.values["top1"] for one in evaluated]), latency.mean, latency.low)
     return [archs[row] for row in np.argsort(-gains, kind="stable").tolist() if gains[row] > 0]
 
@@ -93,7 +93,7 @@ def comparable(evaluated: Sequence[EvaluatedArch]) -> list[EvaluatedArch]:
 
 def _reranked(record: PredictorRecord, evaluated: Sequence[EvaluatedArch]) -> Reranked:
     top1 = np.array([one.values["top1"] for one in evaluated])
-    latency = _latencies(record.id, record.folder, record.space).of([one.arch for one in evaluated])
+    latency = _latencies(record.folder, record.space).of([one.arch for one in evaluated])
     rows = np.flatnonzero(predicted_front(top1, latency.mean))
     order = rows[np.lexsort((-top1[rows], latency.mean[rows]))].tolist()
     points = [
@@ -149,5 +149,6 @@ class _Latencies:
 
 
 @lru_cache(maxsize=KEPT)
-def _latencies(predictor_id: str, folder: str, space: str) -> _Latencies:  # noqa: ARG001 — a fit has one id
+def _latencies(folder: str, space: str) -> _Latencies:
+    """Of a stored predictor; every fit has a folder of its own."""
     return _Latencies(load_latency(Path(folder), get_space(space.partition("@")[0])))
