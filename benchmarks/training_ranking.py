@@ -3,8 +3,9 @@
 The truth is the cross-entropy, on validation and test images, of random subnets trained from
 scratch, one network each; with ``--table`` it is the recorded error of random rows of a table.
 Every mode then trains a supernet with a finished learning-rate schedule in about the same CPU
-seconds, for several seeds, and estimates the same subnets after batch-norm recalibration.
-Cross-entropy is compared, because accuracies on small images tie.
+seconds, for several seeds, and estimates the same subnets after batch-norm recalibration: by
+their cross-entropy, because accuracies on small images tie, or by the probes of their layers
+(``--metric layer_probe``, nas/evaluate/layer_probe.py), where all subnets have the same layers.
 Finished parts are kept in the JSON file, and a second call does what is missing.
 """
 
@@ -27,6 +28,7 @@ from scipy.stats import kendalltau, spearmanr
 from nas.data.load import ImageData, load_data
 from nas.data.types import Split
 from nas.evaluate.accuracy import calibration_images
+from nas.evaluate.layer_probe import LayerProbeEvaluator
 from nas.fidelity.truth import read_truth
 from nas.supernet.config import TrainConfig
 from nas.supernet.extract import ExtractedSubnet, calibrate, extract_subnet
@@ -54,6 +56,8 @@ MODES = {
 }
 ALONE = TrainConfig(epochs=12, lr=4e-3)
 PILOT_STEPS = 8
+PROBED = 2000  # training images that probes are fitted on
+METRICS = ("cross_entropy", "layer_probe")
 
 
 def main() -> None:
@@ -67,6 +71,7 @@ def main() -> None:
     parser.add_argument("--modes", default="sandwich-4,multi-4,tree-8")
     parser.add_argument("--table", type=Path, help="recorded accuracies (.npz) of the space on CIFAR-10")
     parser.add_argument("--images", type=int, help="images that estimates are made of; all if not given")
+    parser.add_argument("--metric", choices=METRICS, default="cross_entropy")
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -89,7 +94,7 @@ def main() -> None:
                 copies = re.search("-m[2-8].*", mode)  # the same subnets on several copies of the weights
                 trained = get_space(arguments.space + copies[0]) if copies else space
                 same = [trained.arch(arch.genes) for arch in archs]
-                row = compare(config, trained, data, scored, same, truth, arguments.seconds)
+                row = compare(config, trained, data, scored, same, truth, arguments.seconds, arguments.metric)
                 runs[f"{mode}/{seed}"] = row
                 arguments.json.write_text(json.dumps(done, indent=1))
                 print(f"{mode}/{seed}", {k: round(v, 3) for k, v in row.items()}, flush=True)
@@ -122,6 +127,7 @@ def compare(
     archs: list[Arch],
     truth: list[float],
     seconds: float,
+    metric: str,
 ) -> dict[str, float]:
     """Train one supernet in about these CPU seconds and hold its estimates against the truth."""
     per_step = pilot(config, space, data)
@@ -137,6 +143,8 @@ def compare(
     calibration = calibration_images(data.train)
     scores = [score(extract_subnet(supernet, space.decode(arch)), calibration, scored) for arch in archs]
     losses = [loss for loss, _ in scores]
+    if metric == "layer_probe":
+        losses = probe_losses(supernet, data, scored, calibration, archs)
     return {
         "spearman": float(spearmanr(losses, truth).statistic),
         "kendall_tau": float(kendalltau(losses, truth).statistic),
@@ -145,6 +153,15 @@ def compare(
         "steps": result.steps,
         "cpu_s": spent,
     }
+
+
+def probe_losses(
+    supernet: Supernet, data: ImageData, scored: Split, calibration: list[torch.Tensor], archs: list[Arch]
+) -> list[float]:
+    """What the layers' probes lack, from the first training images."""
+    fitted = Split(data.train.images[:PROBED], data.train.labels[:PROBED])
+    evaluator = LayerProbeEvaluator(supernet, fitted, scored, calibration)
+    return [-evaluation.values["layer_probe"] for evaluation in evaluator.evaluate(archs)]
 
 
 def pilot(config: TrainConfig, space: SearchSpace, data: ImageData) -> float:
