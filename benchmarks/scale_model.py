@@ -62,8 +62,9 @@ def costs_of(figures: dict[str, Any], searcher: str, database: str, evaluate_s: 
     return Costs(
         evaluate_s=evaluate_s or figures["evaluation"]["mean_s"],
         evaluate_cv=figures["evaluation"]["cv"],
-        call_s=calls["driver_s_per_call"] + stored["recall_s"],
-        recall_s=stored["recall_arch_s"],
+        call_s=calls["driver_s_per_call"],
+        recall_s=stored["recall_s"],
+        recall_arch_s=stored["recall_arch_s"],
         call_latency_s=calls["round_trip_s"],
         ask_s=asked["s_per_arch"],
         ask_told_s=asked["s_per_told"],

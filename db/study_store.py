@@ -28,6 +28,7 @@ from searchspaces.space import Arch
 NEWEST_FIRST = Keyset("studies", (StudyRow.created_at, StudyRow.id), descending=True)
 BY_NUMBER = Keyset("trials", (TrialRow.number,))
 MAX_INT32 = 2**31 - 1
+RECALLED_AT_ONCE = 10_000  # archs per query: databases bound the number of a statement's parameters
 
 
 class SqlStudyStore:
@@ -232,8 +233,12 @@ class SqlStudyStore:
         Only trials that hold all of them count, and only those whose value of the metric ``where[0]``
         is ``where[1]``. Archs that have no such trial are left out.
         """
+        found: dict[Arch, dict[str, float]] = {}
         with self._database.read() as session:
-            return recalled_values(session, StudyRow.supernet == supernet, archs, metrics, where)
+            for first in range(0, len(archs), RECALLED_AT_ONCE):
+                part = archs[first : first + RECALLED_AT_ONCE]
+                found |= recalled_values(session, StudyRow.supernet == supernet, part, metrics, where)
+        return found
 
     def check_fronts(self) -> list[str]:
         """Ids of the studies whose stored front is not the one recomputed from all their trials."""

@@ -1,9 +1,9 @@
 """Discrete-event simulation of one study: a driver that does one thing at a time, and its workers.
 
-The loop is that of ``nas.study``: ask a batch, store it, give its chunks to free workers, store what
-has come back whenever there is something, tell the batch once all of it is there. The driver's steps
-cost what was measured; a chunk takes as long as its evaluations do, whose times are drawn from a gamma
-distribution.
+The loop is that of ``nas.study``: ask a batch, store it, read what is known of it already, give its
+chunks to free workers, store what has come back whenever there is something, tell the batch once all
+of it is there. The driver's steps cost what was measured; a chunk takes as long as its evaluations do,
+whose times are drawn from a gamma distribution.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ class Costs:
 
     evaluate_s: float  # one evaluation on one worker
     evaluate_cv: float  # its standard deviation over its mean
-    call_s: float  # handing a chunk to an actor and taking its result, and asking for known values
-    recall_s: float  # of that, asking for one arch more
+    call_s: float  # handing a chunk to an actor and taking its result
+    recall_s: float  # asking for known values, once a batch
+    recall_arch_s: float  # of that, for one arch more
     call_latency_s: float  # until an idle actor begins
     ask_s: float  # one arch, with nothing told
     ask_told_s: float  # more of it for each evaluation told before, once a batch
@@ -81,12 +82,14 @@ def simulate(costs: Costs, plan: Plan) -> Outcome:
         size = min(plan.batch, plan.evaluations - told)
         ask = costs.ask_s * size + costs.ask_told_s * told
         start = costs.commit_s + costs.start_s * size
-        now, asking, storing = now + ask + start, asking + ask, storing + start
+        recall = costs.recall_s + costs.recall_arch_s * size
+        now += ask + start + recall
+        asking, storing, calling = asking + ask, storing + start, calling + recall
         chunks = _chunks(size, plan.workers)
         times = _durations(costs, chunks, rng)
         working += float(times.sum())
         now, n_calls, stored = _run_batch(costs, plan, chunks, times + costs.call_latency_s, now)
-        calling += n_calls * costs.call_s + size * costs.recall_s
+        calling += n_calls * costs.call_s
         storing, told = storing + stored, told + size
     whole = now * plan.workers
     return Outcome(now, told / now, working / whole, asking / now, storing / now, calling / now)
@@ -112,7 +115,7 @@ def _run_batch(
     following, storing = 0, 0.0
     while following < len(chunks) or running:
         while following < len(chunks) and len(running) < plan.workers:
-            now += costs.call_s + chunks[following] * costs.recall_s
+            now += costs.call_s
             heapq.heappush(running, (now + times[following], chunks[following]))
             following += 1
         now = max(now, running[0][0])

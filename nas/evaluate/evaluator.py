@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -34,6 +34,10 @@ class EvaluationPool(Protocol):
     @property
     def capacity(self) -> int:
         """How many chunks run at once."""
+        ...
+
+    def recall(self, archs: Sequence[Arch]) -> Mapping[Arch, Evaluation]:
+        """Evaluations of these archs that are at hand already; asked once for a whole batch."""
         ...
 
     def submit(self, archs: Sequence[Arch]) -> Future[list[Evaluation]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
 from nas.evaluate.evaluator import Evaluator
@@ -21,6 +21,10 @@ class InlinePool:
     def capacity(self) -> int:
         """One chunk at a time."""
         return 1
+
+    def recall(self, archs: Sequence[Arch]) -> Mapping[Arch, Evaluation]:  # noqa: ARG002
+        """Nothing is at hand."""
+        return {}
 
     def submit(self, archs: Sequence[Arch]) -> Future[list[Evaluation]]:
         """A finished future; what the evaluator raises is raised here, so nothing runs on unseen.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,10 @@ class RayPool:
     def capacity(self) -> int:
         """One chunk per actor, those that are being replaced included."""
         return 0 if self._workers is None else self._workers.n
+
+    def recall(self, archs: Sequence[Arch]) -> Mapping[Arch, Evaluation]:  # noqa: ARG002
+        """Nothing is at hand."""
+        return {}
 
     def submit(self, archs: Sequence[Arch]) -> Future[list[Evaluation]]:
         """The future raises EvaluatorError when the evaluator raised or no worker is left to run it.

@@ -54,7 +54,7 @@ class ProtocolEvaluator:
 
 
 class RecallingPool:
-    """An EvaluationPool that gives to ``pool`` only the archs that ``recall`` has no values of.
+    """An EvaluationPool over ``pool`` that has at hand what ``recall`` has stored.
 
     Recalled values replace those of the evaluators that cost something; ``cheap`` evaluators, whose
     values may differ between studies (latency on another device), are run anew in this process.
@@ -71,48 +71,20 @@ class RecallingPool:
         """That of the pool behind."""
         return self._pool.capacity
 
+    def recall(self, archs: Sequence[Arch]) -> Mapping[Arch, Evaluation]:
+        """See EvaluationPool; what the stored values or a cheap evaluator raise is raised here."""
+        stored = self._recall(archs)
+        values = {arch: dict(stored[arch]) for arch in archs if arch in stored}
+        if self._cheap and values:
+            for evaluation in JointEvaluator(self._cheap).evaluate(list(values)):
+                values[evaluation.arch] |= evaluation.values
+        self.n_recalled += len(values)
+        return {arch: Evaluation(arch, row) for arch, row in values.items()}
+
     def submit(self, archs: Sequence[Arch]) -> Future[list[Evaluation]]:
-        """See EvaluationPool; what ``recall`` or a cheap evaluator raises is raised here."""
-        recalled = self._recall(archs)
-        old = [arch for arch in archs if arch in recalled]
-        found = self._complete(old, recalled)
-        self.n_recalled += len(old)
-        if old and len(old) == len(archs):
-            done: Future[list[Evaluation]] = Future()
-            done.set_result([found[arch] for arch in archs])
-            return done
-        inner = self._pool.submit([arch for arch in archs if arch not in recalled])
-        return _joined(inner, archs, found)
+        """See EvaluationPool: all of these are evaluated, stored or not."""
+        return self._pool.submit(archs)
 
     def close(self) -> None:
         """Close the pool behind."""
         self._pool.close()
-
-    def _complete(
-        self, archs: Sequence[Arch], recalled: Mapping[Arch, Mapping[str, float]]
-    ) -> dict[Arch, Evaluation]:
-        values = {arch: dict(recalled[arch]) for arch in archs}
-        if self._cheap:
-            for evaluation in JointEvaluator(self._cheap).evaluate(archs):
-                values[evaluation.arch] |= evaluation.values
-        return {arch: Evaluation(arch, row) for arch, row in values.items()}
-
-
-def _joined(
-    inner: Future[list[Evaluation]], archs: Sequence[Arch], found: Mapping[Arch, Evaluation]
-) -> Future[list[Evaluation]]:
-    """A future of all archs in order, done when ``inner``, which holds those not ``found``, is."""
-    outer: Future[list[Evaluation]] = Future()
-    outer.set_running_or_notify_cancel()
-
-    def finish(done: Future[list[Evaluation]]) -> None:
-        if done.cancelled():
-            outer.set_exception(RuntimeError("the pool was closed"))
-        elif (error := done.exception()) is not None:
-            outer.set_exception(error)
-        else:
-            fresh = iter(done.result())
-            outer.set_result([found[arch] if arch in found else next(fresh) for arch in archs])
-
-    inner.add_done_callback(finish)
-    return outer

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.scale.simulate import Costs, Plan, simulate
 
 FREE = Costs(
-    evaluate_s=1.0, evaluate_cv=1e-3, call_s=0.0, recall_s=0.0, call_latency_s=0.0,
+    evaluate_s=1.0, evaluate_cv=1e-3, call_s=0.0, recall_s=0.0, recall_arch_s=0.0, call_latency_s=0.0,
     ask_s=0.0, ask_told_s=0.0, start_s=0.0, commit_s=0.0, finish_s=0.0,
 )  # fmt: skip
 
@@ -44,3 +44,10 @@ def test_asking_that_grows_with_the_history_takes_over() -> None:
     assert found.seconds == pytest.approx(100 + asked, rel=0.02)
     assert found.bottleneck == "asking"
     assert simulate(replace(FREE, ask_told_s=0.1), plan) == found
+
+
+def test_known_values_are_read_once_a_batch() -> None:
+    slow = replace(FREE, recall_s=2.0, recall_arch_s=0.01)
+    found = simulate(slow, Plan(1000, 10, 100))
+    assert found.seconds == pytest.approx(100 + 10 * (2.0 + 1.0), rel=0.02)
+    assert found.calling == pytest.approx(30 / found.seconds)

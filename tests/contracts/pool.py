@@ -69,6 +69,10 @@ class PoolContract:
     def test_empty_chunk_is_empty(self, pool: EvaluationPool) -> None:
         assert pool.submit([]).result() == []
 
+    def test_nothing_is_at_hand_that_was_not_stored(self, pool: EvaluationPool) -> None:
+        pool.submit(ARCHS[:5]).result()
+        assert pool.recall(ARCHS[:5]) == {}
+
     def test_more_chunks_than_capacity(self, pool: EvaluationPool) -> None:
         assert pool.capacity >= 1
         futures = [pool.submit([arch]) for arch in ARCHS[: 3 * pool.capacity + 1]]

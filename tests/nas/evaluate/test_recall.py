@@ -8,6 +8,7 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 
+from nas.evaluate.chunks import evaluate_chunks
 from nas.evaluate.evaluator import PROTOCOL
 from nas.evaluate.inline_pool import InlinePool
 from nas.evaluate.joint import JointEvaluator
@@ -44,11 +45,16 @@ def pool_over(stored: Mapping[Arch, Mapping[str, float]], latency: Metric, accur
     )
 
 
+def evaluated(pool: RecallingPool, archs: Sequence[Arch] = ARCHS) -> list[Evaluation]:
+    found = dict(pair for ended in evaluate_chunks(archs, pool, lambda: False) for pair in ended)
+    return [found[i] for i in range(len(archs))]
+
+
 def test_only_what_is_not_stored_is_evaluated_and_cheap_values_are_this_studys() -> None:
     stored = {arch: {"top1": 0.5, PROTOCOL: 7.0} for arch in ARCHS[1:4]}
     latency, accuracy = Metric("latency_ms", scale=3.0), Metric("top1")
     pool = pool_over(stored, latency, accuracy)
-    evaluations = pool.submit(ARCHS).result()
+    evaluations = evaluated(pool)
     assert [evaluation.arch for evaluation in evaluations] == ARCHS
     assert accuracy.seen == [arch for arch in ARCHS if arch not in stored]
     assert pool.n_recalled == 3
@@ -59,19 +65,31 @@ def test_only_what_is_not_stored_is_evaluated_and_cheap_values_are_this_studys()
         assert evaluation == Evaluation(evaluation.arch, expected)
 
 
-def test_a_chunk_of_stored_archs_never_reaches_the_pool() -> None:
-    class NoPool:
-        capacity = 2
+def test_stored_values_are_read_once_a_batch_and_come_before_any_chunk() -> None:
+    reads: list[list[Arch]] = []
 
+    def recall(archs: Sequence[Arch]) -> Mapping[Arch, Mapping[str, float]]:
+        reads.append(list(archs))
+        return {arch: {"top1": 0.5} for arch in archs[::2]}
+
+    accuracy = Metric("top1")
+    pool = RecallingPool(InlinePool(JointEvaluator([accuracy])), recall, [])
+    steps = evaluate_chunks(ARCHS, pool, lambda: False)
+    assert [i for i, _ in next(steps)] == [0, 2, 4, 6]
+    assert accuracy.seen == []
+    assert sorted(i for ended in steps for i, _ in ended) == [1, 3, 5, 7]
+    assert reads == [ARCHS]
+
+
+def test_a_batch_of_stored_archs_never_reaches_the_pool() -> None:
+    class NoPool(InlinePool):
         def submit(self, archs: Sequence[Arch]) -> Future[list[Evaluation]]:
             raise AssertionError(archs)
 
-        def close(self) -> None:
-            """Nothing to release."""
-
-    pool = RecallingPool(NoPool(), lambda archs: {arch: {"top1": 1.0} for arch in archs}, [])
-    assert pool.submit(ARCHS).result() == [Evaluation(arch, {"top1": 1.0}) for arch in ARCHS]
-    assert pool.capacity == 2
+    nothing = NoPool(JointEvaluator([Metric("top1")]))
+    pool = RecallingPool(nothing, lambda archs: {arch: {"top1": 1.0} for arch in archs}, [])
+    assert evaluated(pool) == [Evaluation(arch, {"top1": 1.0}) for arch in ARCHS]
+    assert pool.capacity == 1
 
 
 class TestRecallingPool(PoolContract):
