@@ -1,21 +1,28 @@
-"""DeviceStore: devices, the raw times measured on them and the predictors fitted to those."""
+"""DeviceStore: devices, what was measured on them and the predictors fitted to that."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, true, update
 from sqlalchemy.orm import Session
 
-from db.backend.checks import check_integer, check_json, check_name, check_text, check_times
+from db.backend.checks import (
+    check_integer,
+    check_json,
+    check_name,
+    check_positive,
+    check_text,
+    check_times,
+)
 from db.backend.cursor import Keyset
 from db.backend.upsert import insert_new
 from db.errors import DeviceNotFoundError, PredictorExistsError, PredictorNotFoundError
-from db.records import DeviceRecord, Page, PredictorRecord
+from db.records import DeviceRecord, MeasuredSubnet, Page, PredictorRecord
 from db.schema.base import database_now
 from db.schema.convert import device_of, fingerprint_columns, predictor_of, sample_of
-from db.schema.registry_rows import DeviceRow, FingerprintRow, LatencySampleRow, PredictorRow
+from db.schema.registry_rows import CampaignRow, DeviceRow, FingerprintRow, LatencySampleRow, PredictorRow
 from db.session import Transactions
 from predictors.device import Device
 from predictors.sample import LatencySample
@@ -79,37 +86,53 @@ class DeviceStore:
         A campaign measures an arch once on a fingerprint: a second sample of it is not stored, so a
         repeated call changes nothing and the first times stay.
         """
-        check_name("supernet", supernet)
-        check_text("campaign", campaign)
-        rows = [_sample_columns(supernet, campaign, sample) for sample in samples]
-        devices = {sample.device.fingerprint: sample.device for sample in samples}
-        for device in devices.values():
-            check_device(device)
-
-        def work(session: Session) -> int:
-            for device in devices.values():
-                insert_new(session, FingerprintRow, fingerprint_columns(device))
-            return sum(insert_new(session, LatencySampleRow, row) for row in rows)
-
-        return self._database.run_write(work)
+        rows = sample_rows(supernet, campaign, samples)
+        return self._database.run_write(lambda session: insert_samples(session, samples, rows))
 
     def list_samples(self, supernet: str, fingerprint: str) -> list[LatencySample]:
-        """All samples of a supernet's subnets on a fingerprint, in the order stored."""
+        """All samples of a supernet's subnets on a fingerprint, on one scale, in the order stored.
+
+        Times of a campaign are multiplied by its scale; those of suspect campaigns are left out.
+        """
         statement = (
-            select(LatencySampleRow)
+            select(LatencySampleRow, func.coalesce(CampaignRow.scale, 1.0))
+            .outerjoin(CampaignRow, CampaignRow.id == LatencySampleRow.campaign)
             .where(LatencySampleRow.supernet == supernet, LatencySampleRow.fingerprint == fingerprint)
+            .where(_is_good())
             .order_by(LatencySampleRow.id)
         )
         with self._database.read() as session:
             properties = session.get(FingerprintRow, fingerprint)
             if properties is None:
                 return []
-            return [sample_of(row, properties) for row in session.scalars(statement)]
+            return [sample_of(row, properties).scaled(scale) for row, scale in session.execute(statement)]
+
+    def measured(self, supernet: str, arch_key: str) -> list[MeasuredSubnet]:
+        """What all campaigns, suspect ones too, measured of one of a supernet's subnets, oldest first."""
+        statement = (
+            select(LatencySampleRow, FingerprintRow, func.coalesce(CampaignRow.scale, 1.0), _is_good())
+            .join(FingerprintRow, FingerprintRow.fingerprint == LatencySampleRow.fingerprint)
+            .outerjoin(CampaignRow, CampaignRow.id == LatencySampleRow.campaign)
+            .where(LatencySampleRow.supernet == supernet, LatencySampleRow.arch_key == arch_key)
+            .order_by(LatencySampleRow.id)
+        )
+        with self._database.read() as session:
+            return [
+                MeasuredSubnet(
+                    sample_of(row, properties).scaled(scale), row.campaign, bool(is_good), row.created_at
+                )
+                for row, properties, scale, is_good in session.execute(statement)
+            ]
 
     def measured_in(self, space: str) -> list[tuple[str, str, int]]:
-        """Supernet, fingerprint and number of samples, for all taken in a space (its id), sorted."""
+        """Supernet, fingerprint and number of samples in good campaigns of a space (its id), sorted."""
         of = (LatencySampleRow.supernet, LatencySampleRow.fingerprint)
-        counts = select(*of, func.count()).where(LatencySampleRow.space == space).group_by(*of)
+        counts = (
+            select(*of, func.count())
+            .outerjoin(CampaignRow, CampaignRow.id == LatencySampleRow.campaign)
+            .where(LatencySampleRow.space == space, _is_good())
+            .group_by(*of)
+        )
         with self._database.read() as session:
             return sorted((row[0], row[1], row[2]) for row in session.execute(counts))
 
@@ -196,7 +219,36 @@ def check_device(device: Device) -> None:
     check_integer("batch_size", device.batch_size, 1, MAX_INT32)
 
 
+def sample_rows(supernet: str, campaign: str, samples: Sequence[LatencySample]) -> list[dict[str, object]]:
+    """The rows of a campaign's samples; raises InvalidRecordError for what cannot be stored."""
+    check_name("supernet", supernet)
+    check_text("campaign", campaign)
+    for device in {sample.device.fingerprint: sample.device for sample in samples}.values():
+        check_device(device)
+    return [_sample_columns(supernet, campaign, sample) for sample in samples]
+
+
+def insert_samples(
+    session: Session, samples: Sequence[LatencySample], rows: Sequence[dict[str, object]]
+) -> int:
+    """Insert the rows of samples; how many were new."""
+    for device in {sample.device.fingerprint: sample.device for sample in samples}.values():
+        insert_new(session, FingerprintRow, fingerprint_columns(device))
+    return sum(insert_new(session, LatencySampleRow, row) for row in rows)
+
+
+def _is_good() -> ColumnElement[bool]:
+    """Of a sample outer-joined with its campaign; campaigns of early versions have no row."""
+    return func.coalesce(CampaignRow.is_good, true())
+
+
 def _sample_columns(supernet: str, campaign: str, sample: LatencySample) -> dict[str, object]:
+    quantities = sample.quantities
+    for field in ("file_size_bytes", "run_peak_memory_bytes"):
+        if getattr(quantities, field) is not None:
+            check_integer(field, getattr(quantities, field), 1)
+    if quantities.energy_mj is not None:
+        check_positive("energy_mj", quantities.energy_mj)
     return {
         "supernet": supernet,
         "fingerprint": sample.device.fingerprint,
@@ -207,5 +259,6 @@ def _sample_columns(supernet: str, campaign: str, sample: LatencySample) -> dict
         "genes": list(sample.arch.genes),
         "cpu_ms": check_times("cpu_ms", sample.cpu_ms),
         "wall_ms": check_times("wall_ms", sample.wall_ms),
+        **asdict(quantities),
         "created_at": database_now(),
     }

@@ -13,6 +13,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from nas.fidelity.report import FidelityReport
 from predictors.device import Device
+from predictors.protocol import MeasurementProtocol
+from predictors.sample import LatencySample
 from searchspaces.space import Arch
 
 T = TypeVar("T")
@@ -112,6 +114,39 @@ class DeviceRecord:
     device: Device
     created_at: datetime
     allowed_kinds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignRecord:
+    """How far a measurement campaign is believed; ``reason`` says why it is suspect, if it is.
+
+    ``scale`` times its raw times are on the scale of the device's first good campaign.
+    ``repeatability`` is as in ``Campaign``; ``references_ms`` are the references' median times.
+    """
+
+    id: str  # as its samples name it
+    device: Device
+    protocol: MeasurementProtocol
+    references_ms: tuple[float, ...]
+    repeatability: Mapping[str, float]
+    scale: float
+    reason: str | None
+    created_at: datetime
+
+    @property
+    def is_good(self) -> bool:
+        """Whether its samples may enter a fit."""
+        return self.reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredSubnet:
+    """What one campaign measured of a subnet; its times are the device's on one scale."""
+
+    sample: LatencySample
+    campaign: str
+    is_good: bool
+    measured_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from predictors.errors import UnstableMeasurementError
 from predictors.sample import LatencySample
 from searchspaces.space import Arch
 
@@ -71,20 +70,23 @@ class Campaign:
             return math.nan
         return float(np.median([np.median(s.wall_ms) / np.median(s.cpu_ms) for s in self.samples]))
 
-    def require_stable(self, *, min_spearman: float, min_spread: float) -> None:
-        """Raise UnstableMeasurementError when ``self_spearman`` is known and below the minimum.
+    @property
+    def repeatability(self) -> dict[str, float]:
+        """How well the campaign repeats itself, as far as that is known: plain numbers by name."""
+        found = {
+            "self_spearman": self.self_spearman,
+            "relative_error": self.relative_error,
+            "spread": self.spread,
+            "wall_over_cpu": self.wall_over_cpu,
+        }
+        return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
 
-        Latencies that spread by less than ``min_spread`` cannot be ranked, however well they
-        are measured, so they are not judged.
-        """
-        found = self.self_spearman
-        if found is None or self.spread < min_spread or found >= min_spearman:
-            return
-        raise UnstableMeasurementError(
-            f"self_spearman {found:.3f} is below {min_spearman}: one measurement errs by "
-            f"{self.relative_error:.1%} and wall time is {self.wall_over_cpu:.1f} times CPU time; "
-            "stop other work on the machine, or measure more passes"
+    def scaled(self, factor: float) -> Campaign:
+        """The same with the times of all candidates multiplied; references stay as they were."""
+        samples, repeats = (
+            tuple(sample.scaled(factor) for sample in part) for part in (self.samples, self.repeats)
         )
+        return Campaign(samples, repeats, self.failures, self.references)
 
     def _pairs(self) -> list[tuple[float, float]]:
         first = {sample.arch: sample.latency_ms for sample in self.samples}
@@ -94,6 +96,6 @@ class Campaign:
 def joined(first: Sequence[LatencySample], second: Sequence[LatencySample]) -> tuple[LatencySample, ...]:
     """The samples of two rounds over the same entries, their raw times one after the other."""
     return tuple(
-        LatencySample(a.arch, a.device, a.cpu_ms + b.cpu_ms, a.wall_ms + b.wall_ms)
+        replace(a, cpu_ms=a.cpu_ms + b.cpu_ms, wall_ms=a.wall_ms + b.wall_ms)
         for a, b in zip(first, second, strict=True)
     )

@@ -15,6 +15,10 @@ class UnstableMeasurementError(NasError, RuntimeError):
     """A measurement campaign does not repeat itself well enough to be used."""
 
 
+class ImplausibleTimesError(NasError, ValueError):
+    """Measured times that no machine can have taken; the message names the network and the field."""
+
+
 class InvalidValueError(NasError, ValueError):
     """A setting or an input is out of range; the message names the field, the value and what is allowed."""
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from predictors.campaign import Campaign
 from predictors.device import Device
 from predictors.errors import UnsupportedModelError
 from predictors.protocol import CLOCK, Clock, MeasurementProtocol, ProfileProgress, Report
-from predictors.rounds import measure_sessions
+from predictors.rounds import Loaders, measure_sessions
 from predictors.runtimes.runtime import Runtime
 from predictors.sample import LatencySample
+from predictors.trust import judge, require_good
 from searchspaces.space import Arch
 
 if TYPE_CHECKING:
@@ -44,9 +46,7 @@ def profile(
     campaign = run_campaign(runtime, device, candidates, protocol, report, should_stop=should_stop)
     for arch, reason in campaign.failures.items():
         raise UnsupportedModelError(f"arch {arch.key} on {runtime.name}: {reason}")
-    campaign.require_stable(
-        min_spearman=protocol.required_spearman(runtime.name), min_spread=protocol.min_spread
-    )
+    require_good(campaign, judge(campaign, None, protocol))
     return list(campaign.samples)
 
 
@@ -57,16 +57,28 @@ def run_campaign(
     protocol: MeasurementProtocol,
     report: Report | None = None,
     *,
+    references: Candidates = MappingProxyType({}),
     should_stop: Callable[[], bool] = lambda: False,
     clock: Clock = CLOCK,
 ) -> Campaign:
     """Measure extracted networks, each with an example (B, C, R, R) float32, in this process.
 
-    See ``measure_sessions``, which raises what this raises.
+    ``references`` run in the same rotation. See ``measure_sessions``, which raises what this raises.
     """
-    loaders = {
-        arch: partial(runtime.load, module, example, threads=device.threads)
-        for arch, (module, example) in candidates.items()
-    }
+
+    def loaders(networks: Candidates) -> Loaders:
+        return {
+            arch: partial(runtime.load, module, example, threads=device.threads)
+            for arch, (module, example) in networks.items()
+        }
+
     with runtime.limit_threads(device.threads):
-        return measure_sessions(loaders, device, protocol, report, should_stop=should_stop, clock=clock)
+        return measure_sessions(
+            loaders(candidates),
+            device,
+            protocol,
+            report,
+            references=loaders(references),
+            should_stop=should_stop,
+            clock=clock,
+        )

@@ -15,8 +15,9 @@ import numpy as np
 from predictors.campaign import Campaign, joined
 from predictors.device import Device
 from predictors.errors import MeasurementStoppedError, UnsupportedModelError
+from predictors.plausible import clock_resolution_ms, require_plausible
 from predictors.protocol import CLOCK, Clock, MeasurementProtocol, ProfileProgress, Report
-from predictors.runtimes.runtime import Session
+from predictors.runtimes.runtime import SelfTimed, Session
 from predictors.sample import LatencySample
 from searchspaces.space import Arch
 
@@ -45,7 +46,8 @@ def measure_sessions(
 
     All networks are loaded at once, so that any two are timed under the same conditions.
     ``should_stop`` is asked between timings; once it says so, MeasurementStoppedError is raised and
-    nothing is kept of what was measured. A reference that cannot run raises UnsupportedModelError.
+    nothing is kept of what was measured. A reference that cannot run raises UnsupportedModelError,
+    times that cannot be true raise ImplausibleTimesError.
     """
     progress = _Progress(report, should_stop)
     repeated = repeated_archs(list(loaders), protocol)
@@ -81,6 +83,7 @@ def _rounds(
         new = _round(entries, device, protocol, round_, clock, progress)
         samples = joined(samples, new) if samples else tuple(new)
         campaign = campaign_of(samples)
+        require_plausible(campaign, resolution_ms=clock_resolution_ms())
         found = campaign.self_spearman
         if found is None or found >= protocol.required_spearman(device.runtime):
             break
@@ -147,11 +150,11 @@ def _settle(session: Session, runs: int, least_ns: int, clock: Clock) -> None:
 
 
 def _time(session: Session, clock: Clock) -> tuple[float, float]:
-    """CPU and wall milliseconds of one run."""
+    """CPU and wall milliseconds of one run; a session with a clock of its own says the latter itself."""
     wall, cpu = clock.wall_ns(), clock.cpu_ns()
     session.run()
     cpu, wall = clock.cpu_ns() - cpu, clock.wall_ns() - wall
-    return cpu / 1e6, wall / 1e6
+    return cpu / 1e6, session.elapsed_ms if isinstance(session, SelfTimed) else wall / 1e6
 
 
 @contextmanager

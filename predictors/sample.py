@@ -1,13 +1,30 @@
-"""LatencySample: the raw times of one arch on one device."""
+"""LatencySample: the raw times of one arch on one device, and what else was measured of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from predictors.device import Device
 from searchspaces.space import Arch
+
+
+@dataclass(frozen=True, slots=True)
+class Quantities:
+    """What was measured of a network besides its times; None: not asked for, or not measurable there.
+
+    ``run_peak_memory_bytes`` is what a process grew by at most from before it loaded the network until
+    it had run: not the closed-form ``peak_memory_bytes`` of an arch, which is known without running it.
+    ``energy_mj`` is the energy of one run on the whole package or GPU, what idles there included.
+    """
+
+    file_size_bytes: int | None = None
+    run_peak_memory_bytes: int | None = None
+    energy_mj: float | None = None
+
+
+NOTHING_ELSE = Quantities()
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,21 +35,22 @@ class LatencySample:
     device: Device
     cpu_ms: tuple[float, ...]
     wall_ms: tuple[float, ...]
+    quantities: Quantities = NOTHING_ELSE
 
     def scaled(self, factor: float) -> LatencySample:
         """The same with all times multiplied: raw times of one campaign on the scale of another."""
         cpu_ms, wall_ms = (tuple(factor * time for time in times) for times in (self.cpu_ms, self.wall_ms))
-        return LatencySample(self.arch, self.device, cpu_ms, wall_ms)
+        return replace(self, cpu_ms=cpu_ms, wall_ms=wall_ms)
 
     @property
     def latency_ms(self) -> float:
-        """Median CPU time on a one-thread device, median wall time on any other."""
-        times = self.cpu_ms if self.device.threads == 1 else self.wall_ms
+        """Median of the times on the clock of the device."""
+        times = self.cpu_ms if self.device.clock == "cpu" else self.wall_ms
         return float(np.median(times))
 
     @property
     def iqr_ms(self) -> float:
         """Interquartile range of the same times."""
-        times = self.cpu_ms if self.device.threads == 1 else self.wall_ms
+        times = self.cpu_ms if self.device.clock == "cpu" else self.wall_ms
         low, high = np.percentile(times, (25, 75))
         return float(high - low)

@@ -1,6 +1,6 @@
-"""Whether the result of a remote measurement can be believed, and on what scale it is.
+"""Whether a measurement campaign can be believed, and on what scale it is: one rule for every device.
 
-A result that cannot be believed is kept and never enters a fit. The thresholds are far outside what
+A campaign that cannot be believed is kept and never enters a fit. The thresholds are far outside what
 repeated campaigns of one machine showed (repeats within 2 %, the mean of the references within 4 %,
 single references within a factor of 1.5), so that what they stop is a device in another condition.
 """
@@ -8,17 +8,22 @@ single references within a factor of 1.5), so that what they stop is a device in
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from predictors.campaign import Campaign
+from predictors.errors import UnstableMeasurementError
 from predictors.protocol import MeasurementProtocol
 
 MAX_DRIFT = 1.5  # factor by which the geometric mean of the references may differ from the first campaign's
 MAX_DISTORTION = 0.3  # typical deviation of one reference's log time from the common factor
 MAX_REPEAT_ERROR = 0.25  # typical relative deviation between the two measurements of one network
+ADVICE = (
+    "close other work on the machine and measure again, with more --passes (a longer protocol) or more "
+    "--samples; its raw times are kept and enter no fit"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,23 @@ def judge(campaign: Campaign, baseline_ms: Sequence[float] | None, protocol: Mea
             f"references: they changed by different factors (typically {math.expm1(distortion):.0%} apart; "
             f"at most {math.expm1(MAX_DISTORTION):.0%} is allowed)"
         )
-    return Verdict(math.exp(shift), now, tuple(reasons))
+    return Verdict(1.0 if reasons else math.exp(shift), now, tuple(reasons))
+
+
+def require_good(campaign: Campaign, verdict: Verdict) -> None:
+    """Raise UnstableMeasurementError, which says why and what to try, for a suspect campaign."""
+    if not verdict.is_good:
+        raise unstable("; ".join(verdict.reasons), campaign.repeatability)
+
+
+def unstable(reason: str, repeatability: Mapping[str, float]) -> UnstableMeasurementError:
+    """The error of a campaign that is suspect for this reason; see ``Campaign.repeatability``."""
+    said = {
+        "relative_error": "one measurement errs by {:.1%}",
+        "wall_over_cpu": "wall time is {:.1f} times CPU time",
+    }
+    known = [text.format(repeatability[name]) for name, text in said.items() if name in repeatability]
+    return UnstableMeasurementError(f"{'; '.join([reason, *known])}. What to try: {ADVICE}")
 
 
 def _repeats(campaign: Campaign, protocol: MeasurementProtocol) -> list[str]:

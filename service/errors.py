@@ -145,6 +145,7 @@ STATUS: Mapping[type[NasError], int] = {
     DatabaseInUseError: 503,
     UnknownTableFormatError: 422,
     predictors.CorruptFitError: 409,
+    predictors.ImplausibleTimesError: 422,
     predictors.InvalidValueError: 422,
     predictors.ServerUnreachableError: 503,
     predictors.AgentRefusedError: 502,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from db.artifacts import ArtifactStore
+from db.campaigns import CampaignStore
 from db.devices import DeviceStore
 from db.evaluations import EvaluationStore
 from db.jobs import JobStore
@@ -24,6 +25,7 @@ class Stores:
     jobs: JobStore
     supernets: SupernetStore
     devices: DeviceStore
+    campaigns: CampaignStore
     agents: AgentStore
     measurements: MeasurementStore
     studies: SqlStudyStore
@@ -38,6 +40,7 @@ def open_stores(database: Transactions, settings: Settings) -> Stores:
         jobs=JobStore(database),
         supernets=SupernetStore(database),
         devices=DeviceStore(database),
+        campaigns=CampaignStore(database),
         agents=AgentStore(database),
         measurements=MeasurementStore(database),
         studies=SqlStudyStore(database),

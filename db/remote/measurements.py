@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import and_, select, update
 from sqlalchemy.orm import Session
 
 from db.backend.checks import (
@@ -19,18 +19,18 @@ from db.backend.checks import (
     json_digest,
 )
 from db.backend.upsert import insert_new
+from db.campaigns import judged
 from db.errors import AgentQuarantinedError, LeaseLostError, TaskNotFoundError
 from db.records import JobState
 from db.remote.records import AgentState, MeasurementTask, NewTask, TaskState
 from db.schema.agent_convert import task_columns, task_of
 from db.schema.agent_rows import AgentRow, MeasurementTaskRow
 from db.schema.base import database_now
-from db.schema.convert import sample_of
+from db.schema.convert import named_device
 from db.schema.job_rows import JobRow
-from db.schema.registry_rows import FingerprintRow, LatencySampleRow
+from db.schema.registry_rows import FingerprintRow
 from db.session import Transactions
-from predictors.sample import LatencySample
-from predictors.trust import Verdict
+from predictors.campaign import Campaign
 
 MAX_ATTEMPTS = 3
 Row = MeasurementTaskRow
@@ -129,9 +129,9 @@ class MeasurementStore:
         agent: str,
         epoch: int,
         result: Mapping[str, Any],
-        judge: Callable[[MeasurementTask, Sequence[float] | None], Verdict],
+        campaign_of: Callable[[MeasurementTask], Campaign],
     ) -> MeasurementTask:
-        """Store the result, judged beside the references of the first good campaign of the fingerprint.
+        """Store the result, and judge ``campaign_of`` the task as the campaign of the task's id.
 
         A suspect result quarantines the agent in the same transaction. The same result again changes
         nothing. Raises LeaseLostError, also for another result of a finished task; TaskNotFoundError.
@@ -144,11 +144,11 @@ class MeasurementStore:
             if row.result_sha256 == digest and row.epoch == epoch:
                 return task_of(row)
             row = _held(session, task_id, agent, epoch)
-            verdict = judge(task_of(row), _baseline(session, row.fingerprint))
-            state = TaskState.DONE if verdict.is_good else TaskState.SUSPECT
-            reason = clean_text("; ".join(verdict.reasons)) or None
-            if reason is not None:
-                _quarantine(session, agent, f"task {task_id}: {reason}")
+            task, device = task_of(row), named_device(agent, session.get_one(FingerprintRow, row.fingerprint))
+            record = judged(session, task.id, campaign_of(task), device=device, protocol=task.protocol)
+            state = TaskState.DONE if record.is_good else TaskState.SUSPECT
+            if record.reason is not None:
+                _quarantine(session, agent, f"task {task_id}: {record.reason}")
             row = _change(
                 session,
                 row,
@@ -156,9 +156,7 @@ class MeasurementStore:
                 lease_expires_at=None,
                 result=body,
                 result_sha256=digest,
-                scale=verdict.scale,
-                references_ms=list(verdict.references_ms),
-                error=reason,
+                error=record.reason,
             )
             return task_of(row)
 
@@ -169,24 +167,6 @@ class MeasurementStore:
         with self._database.read() as session:
             row = _leased(session, agent)
             return row is not None and sha256 in (*row.references, *(c["sha256"] for c in row.candidates))
-
-    def list_samples(self, supernet: str, fingerprint: str) -> list[LatencySample]:
-        """All samples of a supernet's subnets on an agent's fingerprint, on one scale, in the order stored.
-
-        Times of a campaign are multiplied by its scale; samples of no good campaign are left out.
-        """
-        statement = (
-            select(LatencySampleRow, func.coalesce(Row.scale, 1.0))
-            .join(Row, Row.id == LatencySampleRow.campaign)
-            .where(LatencySampleRow.supernet == supernet, LatencySampleRow.fingerprint == fingerprint)
-            .where(Row.state == TaskState.DONE)
-            .order_by(LatencySampleRow.id)
-        )
-        with self._database.read() as session:
-            properties = session.get(FingerprintRow, fingerprint)
-            if properties is None:
-                return []
-            return [sample_of(row, properties).scaled(scale) for row, scale in session.execute(statement)]
 
     def reap(self) -> int:
         """Take tasks from agents whose lease has ended; how many there were."""
@@ -262,10 +242,3 @@ def _check_active(session: Session, agent: str) -> None:
 def _quarantine(session: Session, agent: str, reason: str) -> None:
     statement = update(AgentRow).where(AgentRow.name == agent, AgentRow.state == AgentState.ACTIVE)
     session.execute(statement.values(state=AgentState.QUARANTINED.value, reason=reason))
-
-
-def _baseline(session: Session, fingerprint: str) -> list[float] | None:
-    """The references' times in the first good campaign of a fingerprint."""
-    good = select(Row).where(Row.fingerprint == fingerprint, Row.state == TaskState.DONE)
-    row = session.scalar(good.order_by(Row.updated_at, Row.id).limit(1))
-    return None if row is None else row.references_ms

@@ -83,7 +83,7 @@ class NewTask:
 class MeasurementTask(NewTask):
     """A queued task. ``epoch`` grows with every lease and fences off earlier holders.
 
-    ``scale`` and ``references_ms`` come from the judgement of the result.
+    A result was judged as the campaign of the same id.
     """
 
     state: TaskState
@@ -92,7 +92,5 @@ class MeasurementTask(NewTask):
     leased_at: datetime | None
     progress: Mapping[str, Any]
     result: Mapping[str, Any] | None
-    scale: float | None
-    references_ms: tuple[float, ...] | None
     error: str | None
     updated_at: datetime = field(compare=False)

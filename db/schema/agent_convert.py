@@ -61,8 +61,6 @@ def task_of(row: MeasurementTaskRow) -> MeasurementTask:
         leased_at=row.leased_at,
         progress=row.progress,
         result=row.result,
-        scale=row.scale,
-        references_ms=None if row.references_ms is None else tuple(row.references_ms),
         error=row.error,
         updated_at=row.updated_at,
     )

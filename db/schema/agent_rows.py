@@ -64,8 +64,6 @@ class MeasurementTaskRow(Base):
     progress: Mapped[dict[str, Any]]
     result: Mapped[dict[str, Any] | None]
     result_sha256: Mapped[str | None]
-    scale: Mapped[float | None]
-    references_ms: Mapped[list[Any] | None]
     error: Mapped[str | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -75,7 +73,6 @@ class MeasurementTaskRow(Base):
         CheckConstraint("epoch >= 0 AND attempts >= 0", name="counts"),
         CheckConstraint("(state = 'leased') = (lease_expires_at IS NOT NULL)", name="lease_while_held"),
         CheckConstraint("(state IN ('done', 'suspect')) = (result IS NOT NULL)", name="result_at_the_end"),
-        CheckConstraint("scale IS NULL OR (scale > 0 AND scale < 1000)", name="scale_plausible"),
         Index("ix_measurement_tasks_job_id", "job_id"),
         Index("ix_measurement_tasks_agent_state", "agent", "state"),
         Index("ix_measurement_tasks_fingerprint_state", "fingerprint", "state"),

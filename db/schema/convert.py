@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from db.records import (
     ArtifactRecord,
+    CampaignRecord,
     DeviceRecord,
     FidelityRecord,
     Job,
@@ -19,6 +20,7 @@ from db.records import (
 from db.schema.job_rows import JobEventRow, JobRow
 from db.schema.registry_rows import (
     ArtifactRow,
+    CampaignRow,
     DeviceRow,
     FidelityRow,
     FingerprintRow,
@@ -30,7 +32,8 @@ from db.schema.study_rows import StudyRow, TrialRow
 from nas.fidelity.report import FidelityReport
 from nas.types import Constraint, Direction, Evaluation, Objective, Study, Trial, TrialState
 from predictors.device import Device
-from predictors.sample import LatencySample
+from predictors.protocol import MeasurementProtocol
+from predictors.sample import LatencySample, Quantities
 from searchspaces.space import Arch
 
 
@@ -168,6 +171,21 @@ def sample_of(row: LatencySampleRow, fingerprint: FingerprintRow) -> LatencySamp
         device=named_device(row.device, fingerprint),
         cpu_ms=tuple(row.cpu_ms),
         wall_ms=tuple(row.wall_ms),
+        quantities=Quantities(row.file_size_bytes, row.run_peak_memory_bytes, row.energy_mj),
+    )
+
+
+def campaign_of(row: CampaignRow, fingerprint: FingerprintRow) -> CampaignRecord:
+    """The campaign of two rows."""
+    return CampaignRecord(
+        id=row.id,
+        device=named_device(row.device, fingerprint),
+        protocol=MeasurementProtocol(**row.protocol),
+        references_ms=tuple(row.references_ms),
+        repeatability=row.repeatability,
+        scale=row.scale,
+        reason=row.reason,
+        created_at=row.created_at,
     )
 
 

@@ -82,9 +82,41 @@ class LatencySampleRow(Base):
     genes: Mapped[list[Any]]
     cpu_ms: Mapped[list[Any]]
     wall_ms: Mapped[list[Any]]
+    file_size_bytes: Mapped[int | None] = mapped_column(BIG_KEY)
+    run_peak_memory_bytes: Mapped[int | None] = mapped_column(BIG_KEY)
+    energy_mj: Mapped[float | None]
     created_at: Mapped[datetime]
 
     __table_args__ = (UniqueConstraint("supernet", "fingerprint", "campaign", "arch_key"),)
+
+
+class CampaignRow(Base):
+    """How far a measurement campaign is believed, and on what scale it is.
+
+    Its samples name it; ``repeats`` and ``references`` hold the raw times that it was judged by.
+    """
+
+    __tablename__ = "campaigns"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    device: Mapped[str]
+    fingerprint: Mapped[str] = mapped_column(ForeignKey("fingerprints.fingerprint"))
+    protocol: Mapped[dict[str, Any]]
+    reference_set: Mapped[int]
+    references: Mapped[list[Any]]
+    references_ms: Mapped[list[Any]]
+    repeats: Mapped[list[Any]]
+    repeatability: Mapped[dict[str, Any]]
+    scale: Mapped[float]
+    is_good: Mapped[bool]
+    reason: Mapped[str | None]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        CheckConstraint("scale > 0 AND scale < 1000", name="scale_plausible"),
+        CheckConstraint("is_good = (reason IS NULL)", name="reason_if_suspect"),
+        Index("ix_campaigns_fingerprint_created_at", "fingerprint", "created_at"),
+    )
 
 
 class PredictorRow(Base):

@@ -17,6 +17,7 @@ ROWS = (
     registry_rows.FingerprintRow,
     registry_rows.DeviceRow,
     registry_rows.LatencySampleRow,
+    registry_rows.CampaignRow,
     registry_rows.PredictorRow,
     registry_rows.ArtifactRow,
     agent_rows.AgentRow,

@@ -19,6 +19,7 @@ from predictors.agent.wire import Description, Task, clock_json, result_json
 from predictors.campaign import Campaign
 from predictors.errors import (
     AgentRefusedError,
+    ImplausibleTimesError,
     InvalidValueError,
     MeasurementStoppedError,
     ServerUnreachableError,
@@ -105,7 +106,7 @@ class Agent:
             if error.status == UNAUTHORISED:
                 raise
             self._release(task, f"refused: {error}")
-        except (UnsupportedModelError, OSError, MemoryError) as error:
+        except (UnsupportedModelError, ImplausibleTimesError, OSError, MemoryError) as error:
             _log.warning("task %s: %s", task.id, error)
             self._release(task, f"{type(error).__name__}: {error}")
 

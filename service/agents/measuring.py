@@ -15,7 +15,8 @@ from predictors.campaign import Campaign
 from predictors.device import Device
 from predictors.errors import DeviceMismatchError, UnstableMeasurementError
 from predictors.protocol import MeasurementProtocol
-from predictors.runtimes.reference_nets import VERSION, reference_nets
+from predictors.references.onnx_models import reference_nets
+from predictors.references.plan import VERSION
 from predictors.sample import LatencySample
 from searchspaces.space import Arch
 from service.agents.identity import agent_device
@@ -132,10 +133,12 @@ def _collect(
     failures: dict[Arch, str] = {}
     for task in tasks:
         assert task.result is not None  # of a task that is done
-        assert task.scale is not None
+        record = context.stores.campaigns.find(task.id)
+        assert record is not None
         campaign = campaign_of(task, task.result, device)
         context.stores.devices.add_samples(supernet, campaign.samples, campaign=task.id)
-        samples += [sample.scaled(task.scale) for sample in campaign.samples]
-        repeats += [sample.scaled(task.scale) for sample in campaign.repeats]
+        campaign = campaign.scaled(record.scale)
+        samples += campaign.samples
+        repeats += campaign.repeats
         failures.update(campaign.failures)
     return Campaign(tuple(samples), tuple(repeats), failures)

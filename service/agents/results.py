@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +10,7 @@ from db.remote.records import MeasurementTask
 from predictors.agent.wire import CANDIDATES, REFERENCES, numbered
 from predictors.campaign import Campaign
 from predictors.device import Device
+from predictors.plausible import absurdities
 from predictors.rounds import repeated_archs
 from predictors.sample import LatencySample
 from searchspaces.space import Arch
@@ -18,8 +18,6 @@ from service.errors import FieldError, InvalidAgentRequestError
 from service.schemas.agents import ClockBody, FinishBody, TimesBody
 
 MAX_SKEW_S = 300.0  # between the clocks of agent and server
-MIN_MS = 0.001  # a call of a runtime alone takes longer
-TOLERANCE = 1.1  # of CPU time over wall time per thread
 SLACK_S = 5.0  # between the clocks of server and database
 
 
@@ -88,14 +86,10 @@ def _times(task: MeasurementTask, body: FinishBody) -> Iterator[FieldError]:
         )
     resolution_ms = max(body.clock.cpu_resolution_ns, body.clock.wall_resolution_ns) / 1e6
     for pointer, item in _entries(body):
-        cpu, wall = statistics.median(item.cpu_ms), statistics.median(item.wall_ms)
-        if min(cpu, wall) < MIN_MS:
-            yield FieldError(pointer, f"absurd: a median of {min(cpu, wall):g} ms; at least {MIN_MS:g}")
-        if cpu > TOLERANCE * body.device.threads * wall + 2 * resolution_ms:
-            yield FieldError(
-                f"{pointer}/cpu_ms",
-                f"absurd: {cpu:g} ms of CPU time in {wall:g} ms on {body.device.threads} threads",
-            )
+        for field, problem in absurdities(
+            item.cpu_ms, item.wall_ms, threads=body.device.threads, resolution_ms=resolution_ms
+        ):
+            yield FieldError(f"{pointer}/{field}" if field else pointer, problem)
 
 
 def _duration(task: MeasurementTask, body: FinishBody) -> Iterator[FieldError]:

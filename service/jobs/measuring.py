@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
 
 from predictors.campaign import Campaign
 from predictors.device import Device
-from predictors.profiler import MeasurementProtocol, run_campaign
+from predictors.profiler import Candidates, MeasurementProtocol, run_campaign
+from predictors.references.modules import reference_candidates
 from predictors.runtimes.registry import get_runtime
 from predictors.runtimes.runtime import Runtime
+from predictors.trust import unstable
 from searchspaces.space import Arch
 from service.jobs.context import JobContext
 from service.jobs.inputs import Trained
@@ -28,8 +31,13 @@ def measure(
     device: Device,
     protocol: MeasurementProtocol,
     context: JobContext,
+    *,
+    references: Candidates = MappingProxyType({}),
 ) -> Campaign:
-    """Time the extracted networks of ``archs`` one beside the other; see ``run_campaign``."""
+    """Time the extracted networks of ``archs`` one beside the other; see ``run_campaign``.
+
+    What comes back was not judged: see ``measure_and_store``.
+    """
     candidates = {}
     for index, arch in enumerate(archs):
         context.check_stop()
@@ -42,5 +50,30 @@ def measure(
         candidates,
         protocol,
         lambda progress: context.report("measure", progress.done, progress.total),
+        references=references,
         should_stop=context.should_stop,
     )
+
+
+def measure_and_store(
+    campaign_id: str,
+    trained: Trained,
+    archs: Sequence[Arch],
+    runtime: Runtime,
+    device: Device,
+    protocol: MeasurementProtocol,
+    context: JobContext,
+) -> Campaign:
+    """Measure beside the reference networks; the campaign is stored, and returned on the device's scale.
+
+    It is judged by the rule of all devices. Raises UnstableMeasurementError, which says why and what to
+    try, for a suspect one: its raw times are stored, and enter no fit.
+    """
+    references = reference_candidates(device.batch_size)
+    campaign = measure(trained, archs, runtime, device, protocol, context, references=references)
+    record = context.stores.campaigns.add(
+        campaign_id, trained.record.name, campaign, device=device, protocol=protocol
+    )
+    if record.reason is not None:
+        raise unstable(record.reason, record.repeatability)
+    return campaign.scaled(record.scale)

@@ -29,9 +29,9 @@ from service.agents.identity import agent_device
 from service.agents.measuring import measure_on_agent
 from service.jobs.context import JobContext
 from service.jobs.inputs import Trained, open_supernet
-from service.jobs.measuring import measure
+from service.jobs.measuring import measure_and_store
 from service.jobs.remote import export_candidates
-from service.jobs.transfer import samples_of, transfer_of
+from service.jobs.transfer import transfer_of
 from service.rerank import worth_measuring
 
 CANDIDATES = 500  # random archs beyond those asked for, of which a transfer chooses what to measure
@@ -81,7 +81,9 @@ def _chosen(
     archs: list[Arch] = []
     if payload.get("refine"):
         record = stores.devices.latest_predictor(trained.record.name, device.name)
-        known = {sample.arch for sample in samples_of(trained.record.name, device.fingerprint, stores)}
+        known = {
+            sample.arch for sample in stores.devices.list_samples(trained.record.name, device.fingerprint)
+        }
         archs = [arch for arch in worth_measuring(record, stores) if arch not in known][:n]
         context.log(f"{len(archs)} evaluated subnets may be on the front of {device.name}")
     if transfer is None:
@@ -116,12 +118,8 @@ def _here(
     payload, devices = job.payload, context.stores.devices
     runtime = get_runtime(device.runtime)
     protocol = MeasurementProtocol(seed=payload["seed"])
-    campaign = measure(trained, archs, runtime, device, protocol, context)
-    campaign.require_stable(
-        min_spearman=protocol.required_spearman(runtime.name), min_spread=protocol.min_spread
-    )
+    campaign = measure_and_store(job.id, trained, archs, runtime, device, protocol, context)
     devices.put_device(device)
-    devices.add_samples(trained.record.name, campaign.samples, campaign=job.id)
     return _Measured(device, campaign, devices.list_samples(trained.record.name, device.fingerprint))
 
 
@@ -138,7 +136,7 @@ def _there(
     protocol = MeasurementProtocol(seed=job.payload["seed"])
     candidates = export_candidates(trained, archs, job, context)
     campaign = measure_on_agent(agent, device, trained.record.name, candidates, protocol, job, context)
-    samples = context.stores.measurements.list_samples(trained.record.name, device.fingerprint)
+    samples = context.stores.devices.list_samples(trained.record.name, device.fingerprint)
     return _Measured(device, campaign, samples)
 
 
@@ -179,18 +177,12 @@ def _fit(
         metric="latency_ms",
         folder=str(folder),
         digest=digest,
-        quality={**quality, **sources, **_repeatability(measured.campaign)},
+        quality={**quality, **sources, **measured.campaign.repeatability},
         n_samples=len(samples),
         created_at=datetime.now(UTC),
     )
     context.stores.devices.put_predictor(record)
     return record
-
-
-def _repeatability(campaign: Campaign) -> dict[str, float]:
-    """How well this campaign repeats itself, as far as that is known."""
-    found = {"self_spearman": campaign.self_spearman, "wall_over_cpu": campaign.wall_over_cpu}
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def _require_same_machine(device: Device, context: JobContext) -> None:

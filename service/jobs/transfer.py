@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from db.records import Job
 from predictors.device import Device
-from predictors.sample import LatencySample
 from predictors.transfer.predictor import SourceData, TransferPredictor
 from searchspaces.space import SearchSpace
 from service.stores import Stores
@@ -25,23 +22,17 @@ def transfer_of(job: Job, space: SearchSpace, device: Device, stores: Stores) ->
     if asked is False:
         return None
     sources = _sources(space, device, stores)
-    known = len(samples_of(job.payload["supernet"], device.fingerprint, stores))
+    known = len(stores.devices.list_samples(job.payload["supernet"], device.fingerprint))
     if asked is None and (not sources or known + job.payload["samples"] >= FULL):
         return None
     return TransferPredictor(space, device, sources, seed=job.payload["seed"])
-
-
-def samples_of(supernet: str, fingerprint: str, stores: Stores) -> Sequence[LatencySample]:
-    """All samples of a supernet's subnets on a device, on one scale."""
-    by_agents = stores.measurements.list_samples(supernet, fingerprint)
-    return by_agents or stores.devices.list_samples(supernet, fingerprint)
 
 
 def _sources(space: SearchSpace, device: Device, stores: Stores) -> dict[str, SourceData]:
     """By fingerprint; of one that measured several supernets' subnets, the supernet with the most."""
     found: dict[str, SourceData] = {}
     for supernet, fingerprint in other_devices(space, device.fingerprint, stores):
-        samples = samples_of(supernet, fingerprint, stores)
+        samples = stores.devices.list_samples(supernet, fingerprint)
         if fingerprint not in found or len(samples) > len(found[fingerprint].archs):
             values = np.array([sample.latency_ms for sample in samples])
             found[fingerprint] = SourceData(tuple(sample.arch for sample in samples), values)

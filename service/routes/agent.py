@@ -5,7 +5,6 @@ Every route but the first takes the agent's own token, which opens nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ from fastapi import APIRouter, Body, Path, Response
 
 from db.remote.records import MeasurementTask
 from predictors.agent.wire import Description
-from predictors.trust import Verdict, judge
+from predictors.campaign import Campaign
 from service.agents.auth import AgentDep, CodeDep
 from service.agents.identity import agent_device, require_same_machine
 from service.agents.results import campaign_of, check_clock, check_result
@@ -115,11 +114,11 @@ def finish(
         check_result(task, body)
     result = body.model_dump(mode="json", include={"samples", "repeats", "references", "failures"})
 
-    def judged(task: MeasurementTask, baseline_ms: Sequence[float] | None) -> Verdict:
-        return judge(campaign_of(task, result, agent.device), baseline_ms, task.protocol)
+    def campaign(task: MeasurementTask) -> Campaign:
+        return campaign_of(task, result, agent.device)
 
     stores.agents.seen(agent.name)
-    return _state(stores.measurements.finish(task_id, agent.name, body.epoch, result, judged))
+    return _state(stores.measurements.finish(task_id, agent.name, body.epoch, result, campaign))
 
 
 def _description(body: DeviceBody) -> Description:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from db.campaigns import CampaignStore
 from db.devices import DeviceStore
 from db.errors import (
     AgentCodeError,
@@ -28,14 +29,15 @@ from db.remote.measurements import MeasurementStore
 from db.remote.records import AgentState, Candidate, MeasurementTask, NewTask, TaskState
 from db.session import Database
 from predictors.agent.wire import Description
+from predictors.campaign import Campaign
 from predictors.protocol import MeasurementProtocol
 from predictors.sample import LatencySample
-from predictors.trust import Verdict
 from tests.contracts.toy import toy_space
 
 PI = Description("a small board, aarch64, 4 cores", "onnxruntime", "1.23.2")
 DEVICE = PI.device("pi")
-ARCHS = list(toy_space().archs())[:3]
+NETS = list(toy_space().archs())[:12]
+ARCHS = NETS[:3]
 RESULT = {"samples": [{"index": 0, "cpu_ms": [1.0], "wall_ms": [1.0]}]}
 CLAIM, OTHER_CLAIM = "a" * 32, "b" * 32
 
@@ -44,8 +46,20 @@ def hashed(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def good(scale: float = 1.0) -> Any:
-    return lambda task, baseline: Verdict(scale, (1.0, 2.0))
+def campaign(*references_ms: float, repeat_factor: float = 1.0) -> Campaign:
+    """Twelve networks of 1 to 12 ms, four of them measured twice, beside references of these times."""
+
+    def samples(times: Sequence[float]) -> tuple[LatencySample, ...]:
+        return tuple(LatencySample(a, DEVICE, (ms,), (ms,)) for a, ms in zip(NETS, times, strict=False))
+
+    times = [1.0 + i for i in range(len(NETS))]
+    return Campaign(
+        samples(times), samples([repeat_factor * ms for ms in times[:4]]), {}, samples(references_ms)
+    )
+
+
+def good(slower: float = 1.0) -> Any:
+    return lambda task: campaign(slower * 1.0, slower * 2.0)
 
 
 class Stage:
@@ -56,6 +70,7 @@ class Stage:
         self.tasks = MeasurementStore(database)
         self.jobs = JobStore(database)
         self.devices = DeviceStore(database)
+        self.campaigns = CampaignStore(database)
         self.enroll("pi")
         self.jobs.submit(JobKind.PROFILE, {})
         job = self.jobs.claim("worker", ttl_s=60)
@@ -287,53 +302,58 @@ def test_the_same_result_twice_is_one_result_and_another_is_refused(stage: Stage
 
 
 def test_the_first_good_campaign_is_the_baseline_of_the_next(stage: Stage) -> None:
-    seen: list[Sequence[float] | None] = []
-
-    def judge(verdict: Verdict) -> Any:
-        return lambda task, baseline: (seen.append(baseline), verdict)[1]
-
-    for number, verdict in enumerate(
+    scales = []
+    for number, found in enumerate(
         (
-            Verdict(1.0, (9.0,), ("odd",)),
-            Verdict(1.0, (1.0, 2.0)),
-            Verdict(0.5, (2.0, 4.0)),
-            Verdict(1.0, (7.0,)),
+            campaign(9.0, 9.0, repeat_factor=2.0),
+            campaign(1.0, 2.0),
+            campaign(1.25, 2.5),
+            campaign(0.8, 1.6),
+            campaign(7.0),
+            campaign(),
         )
     ):
         task_id = stage.add(number)
         stage.agents.lift("pi")
         stage.lease()
-        stage.tasks.finish(task_id, "pi", 1, RESULT, judge(verdict))
-    assert seen == [None, None, [1.0, 2.0], [1.0, 2.0]]
+        stage.tasks.finish(task_id, "pi", 1, RESULT, lambda task, found=found: found)
+        record = stage.campaigns.find(task_id)
+        assert record is not None
+        scales.append(record.scale if record.is_good else None)
+    assert scales == [None, 1.0, pytest.approx(0.8), pytest.approx(1.25), 1.0, 1.0]
+    assert len(stage.campaigns.of_fingerprint(DEVICE.fingerprint)) == 6
 
 
 def test_a_suspect_result_quarantines_until_lifted_and_enters_no_fit(stage: Stage) -> None:
     task_id = stage.add()
     stage.lease()
-    task = stage.tasks.finish(task_id, "pi", 1, RESULT, lambda *_: Verdict(1.0, (1.0,), ("repeats: no",)))
-    assert (task.state, task.error) == (TaskState.SUSPECT, "repeats: no")
+    task = stage.tasks.finish(task_id, "pi", 1, RESULT, lambda _: campaign(1.0, repeat_factor=2.0))
+    assert task.state is TaskState.SUSPECT
+    assert "repeats: networks measured twice differ" in str(task.error)
     stage.devices.add_samples("s", [LatencySample(ARCHS[0], DEVICE, (1.0,), (1.0,))], campaign=task_id)
-    assert stage.tasks.list_samples("s", DEVICE.fingerprint) == []
-    assert "repeats: no" in str(stage.agents.get("pi").reason)
+    assert stage.devices.list_samples("s", DEVICE.fingerprint) == []
+    assert stage.devices.measured_in(ARCHS[0].space) == []
+    (kept,) = stage.devices.measured("s", ARCHS[0].key)
+    assert (kept.is_good, kept.campaign, kept.sample.cpu_ms) == (False, task_id, (1.0,))
+    assert "repeats: net" in str(stage.agents.get("pi").reason)
     stage.add(1)
-    with pytest.raises(AgentQuarantinedError, match="repeats: no"):
+    with pytest.raises(AgentQuarantinedError, match="repeats: net"):
         stage.lease(OTHER_CLAIM)
     assert stage.agents.lift("pi").state is AgentState.ACTIVE
     assert stage.lease(OTHER_CLAIM) is not None
 
 
 def test_samples_of_a_campaign_come_on_the_scale_of_the_first(stage: Stage) -> None:
-    for number, scale in enumerate((1.0, 0.5)):
+    for number, slower in enumerate((1.0, 1.25)):
         task_id = stage.add(number)
         stage.lease(f"{number:032x}")
-        stage.tasks.finish(task_id, "pi", 1, RESULT, good(scale))
+        stage.tasks.finish(task_id, "pi", 1, RESULT, good(slower))
         sample = LatencySample(ARCHS[number], DEVICE, (2.0, 4.0), (3.0, 5.0))
         stage.devices.add_samples("s", [sample], campaign=task_id)
-    found = stage.tasks.list_samples("s", DEVICE.fingerprint)
-    assert [sample.cpu_ms for sample in found] == [(2.0, 4.0), (1.0, 2.0)]
-    assert [sample.wall_ms for sample in found] == [(3.0, 5.0), (1.5, 2.5)]
-    assert [s.cpu_ms for s in stage.devices.list_samples("s", DEVICE.fingerprint)] == [(2.0, 4.0)] * 2
-    assert stage.tasks.list_samples("s", "0" * 16) == []
+    found = stage.devices.list_samples("s", DEVICE.fingerprint)
+    assert [sample.cpu_ms for sample in found] == [(2.0, 4.0), pytest.approx((1.6, 3.2))]
+    assert [sample.wall_ms for sample in found] == [(3.0, 5.0), pytest.approx((2.4, 4.0))]
+    assert stage.devices.list_samples("s", "0" * 16) == []
 
 
 def test_a_task_comes_back_as_it_was_queued(stage: Stage) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,9 +14,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
+from db.campaigns import CampaignStore
 from db.errors import DatabaseSchemaError
 from db.jobs import JobStore
 from db.records import JobKind
+from db.remote.measurements import MeasurementStore
+from db.remote.records import TaskState
 from db.schema.tables import METADATA
 from db.session import Database
 from db.study_store import SqlStudyStore
@@ -46,6 +52,41 @@ def test_released_schema_upgrades_and_takes_a_trial(golden: Path, tmp_path: Path
     assert all(events)
     for kind in JobKind:
         assert jobs.submit(kind, {"of": str(kind)}).kind == kind
+    database.close()
+
+
+def test_judgements_of_agents_tasks_become_campaigns(tmp_path: Path) -> None:
+    path = tmp_path / "nas.db"
+    shutil.copy(GOLDEN[0].with_name("0006.sqlite"), path)
+    result = {
+        "repeats": [{"index": 0, "cpu_ms": [1.0], "wall_ms": [1.5]}],
+        "references": [{"index": 0, "cpu_ms": [2.0], "wall_ms": [2.5]}],
+    }
+    task = {
+        "id": "t", "agent": "pi", "fingerprint": "f", "protocol": {"passes": 7}, "references": [],
+        "candidates": [{"space": "toy@1", "genes": [0, 1], "sha256": "x"}], "state": "done", "epoch": 1,
+        "attempts": 1, "progress": {}, "result": result, "scale": 0.8, "references_ms": [2.0],
+        "created_at": 1, "updated_at": 2,
+    }  # fmt: skip
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO fingerprints VALUES ('f', 'h', 'r', 'v', 1, 'fp32', 1)")
+        task["job_id"] = connection.execute("SELECT id FROM jobs LIMIT 1").fetchone()[0]
+        values = [json.dumps(v) if isinstance(v, (list, dict)) else v for v in task.values()]
+        columns = ", ".join(f'"{name}"' for name in task)
+        marks = ", ".join("?" * len(values))
+        connection.execute(f"INSERT INTO measurement_tasks ({columns}) VALUES ({marks})", values)
+    database = Database(f"sqlite:///{path}")
+    database.migrate()
+    database.verify()
+    record = CampaignStore(database).find("t")
+    assert record is not None
+    assert (record.scale, record.is_good, record.references_ms) == (0.8, True, (2.0,))
+    assert (record.device.name, record.protocol.passes) == ("pi", 7)
+    kept = MeasurementStore(database).get("t", "pi")
+    assert (kept.result, kept.state) == (result, TaskState.DONE)
+    with database.read() as session:
+        checks = session.scalar(text("SELECT sql FROM sqlite_master WHERE name = 'measurement_tasks'"))
+    assert all(f"ck_measurement_tasks_{name}" in checks for name in ("state_known", "result_at_the_end"))
     database.close()
 
 

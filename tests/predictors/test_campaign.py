@@ -9,7 +9,9 @@ from scipy.stats import spearmanr
 
 from predictors.campaign import Campaign
 from predictors.errors import UnstableMeasurementError
+from predictors.protocol import MeasurementProtocol
 from predictors.sample import LatencySample
+from predictors.trust import judge, require_good
 from tests.contracts.predictor import sample_archs
 from tests.predictors.fakes import DEVICE, SPACE
 
@@ -46,21 +48,29 @@ def test_identical_pairs_are_perfect() -> None:
     assert found.self_spearman == pytest.approx(1.0)
 
 
+def refused(found: Campaign, least: float) -> None:
+    require_good(found, judge(found, None, MeasurementProtocol(min_spearman=least)))
+
+
 def test_fewer_than_three_pairs_say_nothing() -> None:
     found = campaign(1.0, 0.3, n=50, repeats=2)
     assert found.self_spearman is None
-    found.require_stable(min_spearman=0.99, min_spread=1.0)
+    assert "self_spearman" not in found.repeatability
+    refused(found, 0.99)
 
 
-def test_noise_is_refused_and_named() -> None:
-    with pytest.raises(UnstableMeasurementError, match=r"below 0\.98: one measurement errs by"):
-        campaign(0.2, 0.3).require_stable(min_spearman=0.98, min_spread=1.5)
+def test_noise_is_refused_and_named_with_what_to_try() -> None:
+    pattern = (
+        r"Spearman .*; 0\.98 is required; one measurement errs by .* What to try: close other work.*--passes"
+    )
+    with pytest.raises(UnstableMeasurementError, match=pattern):
+        refused(campaign(0.2, 0.3), 0.98)
 
 
 def test_equal_networks_are_not_judged_by_rank() -> None:
     found = campaign(0.05, 0.001)
     assert found.spread < 1.5
-    found.require_stable(min_spearman=0.99, min_spread=1.5)
+    refused(found, 0.99)
 
 
 def test_wall_over_cpu_shows_other_work() -> None:

@@ -22,7 +22,7 @@ from nas.search.registry import get_searcher
 from nas.study import run_study
 from nas.types import Direction, Evaluation, Objective, Study
 from predictors.protocol import MeasurementProtocol
-from predictors.runtimes.reference_nets import reference_nets
+from predictors.references.onnx_models import reference_nets
 from searchspaces.registry import get_space
 from searchspaces.space import Arch, SearchSpace
 from service.agents.identity import agent_device

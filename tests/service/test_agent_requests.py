@@ -279,7 +279,7 @@ def test_a_campaign_on_another_scale_is_accepted_and_brought_back(agent: Agent) 
             for clock in ("cpu_ms", "wall_ms"):
                 item[clock] = [1.25 * ms for ms in item[clock]]
     assert agent.finish(second, body).json()["state"] == "done"
-    assert agent.stores.measurements.get(second, "pi").scale == pytest.approx(0.8)
+    assert agent.stores.campaigns.find(second).scale == pytest.approx(0.8)
 
 
 def test_failures_are_results_too(agent: Agent) -> None:

@@ -25,7 +25,7 @@ from predictors.transfer.predictor import TransferPredictor
 from searchspaces.space import Arch
 from service.cli import app
 from service.client import Client
-from service.jobs import profile
+from service.jobs import measuring, profile
 from service.jobs.context import JobContext, Reporter
 from service.jobs.search import _study
 from service.rerank import comparable, worth_measuring
@@ -64,7 +64,7 @@ def live_stores(live: Live) -> Iterator[Stores]:
 def context(live: Live, live_stores: Stores, monkeypatch: pytest.MonkeyPatch) -> JobContext:
     """A job's context on a board whose times are made up."""
 
-    def measured(_trained: object, archs: Sequence[Arch], *_: object) -> Campaign:
+    def measured(_trained: object, archs: Sequence[Arch], *_: object, **__: object) -> Campaign:
         return Campaign(tuple(samples(archs, BOARD)), (), {})
 
     def opened(name: str, _context: object) -> object:
@@ -72,7 +72,7 @@ def context(live: Live, live_stores: Stores, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(profile, "_local_device", lambda *_: BOARD)
     monkeypatch.setattr(profile, "open_supernet", opened)
-    monkeypatch.setattr(profile, "measure", measured)
+    monkeypatch.setattr(measuring, "measure", measured)
     return JobContext(live.settings(), live_stores, Reporter(lambda _: None), lambda _: None, lambda: False)
 
 

@@ -34,7 +34,7 @@ from predictors.errors import (
 )
 from predictors.protocol import MeasurementProtocol
 from predictors.runtimes.onnx_session import open_model
-from predictors.runtimes.reference_nets import reference_nets
+from predictors.references.onnx_models import reference_nets
 
 PROTOCOL = MeasurementProtocol(passes=3, rounds=1, warmup=1, seconds=0.0, repeat_fraction=0.5)
 MINE = Credentials("https://nas.example", "pi", "nas_agent_x")
