@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from nas.errors import ExportError
-from predictors.runtimes.onnx_export import OnnxExporter
+from predictors.runtimes.onnx_export import export_onnx
 
 BATCHES = (2, 3)  # not 1, which broadcasts
 DIMENSION = "batch"
@@ -26,10 +26,9 @@ def export_any_batch(network: nn.Module, example: Tensor) -> onnx.ModelProto:
     """A model whose input and output have a first dimension called ``batch``.
 
     ``example`` is (1, C, R, R) float32. Raises ExportError, which names the value or node, if the
-    graph depends on the batch size in another way, and UnsupportedModelError as the exporter does.
+    graph depends on the batch size in another way, and UnsupportedModelError as ``export_onnx`` does.
     """
-    exporter = OnnxExporter()
-    model, other = (exporter.export(network, example.repeat(n, 1, 1, 1)) for n in BATCHES)
+    model, other = (export_onnx(network, example.repeat(n, 1, 1, 1)) for n in BATCHES)
     _require_same_nodes(model, other)
     users = _users(model)
     others = {tensor.name: tensor for tensor in other.graph.initializer}

@@ -1,17 +1,18 @@
-"""PyTorch modules to ONNX, fast enough to measure hundreds of subnets.
+"""PyTorch modules to ONNX: finalists whole, candidates layer by layer at next to no cost.
 
-``torch.onnx.export`` takes 2 to 5 s for a subnet and, unless its optimiser is on, writes a graph
-that runs 1.6 times slower. This takes 0.3 to 0.4 s on average over 200 random subnets, as layers
-seen before are replayed, and its graphs run as fast as the optimised ones.
-``torch.export`` traces, constants are folded by running them, and each remaining operator has
-one translation. An operator without one is an error, never an approximation.
+``torch.onnx.export`` takes 2 to 5 s for a subnet and, unless its optimiser is on, writes a graph that runs
+1.6 times slower; these graphs run as fast as the optimised ones. ``export_onnx`` traces a whole network with
+``torch.export``. ``OnnxExporter`` records each layer by running it once, remembers that, and merges what it
+remembers into one graph per subnet, with the same nodes in the same order. Constants are folded by running
+them, and each remaining operator has one translation. An operator without one is an error, never an
+approximation.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import onnx
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from predictors.errors import InvalidValueError, UnsupportedModelError
 from predictors.runtimes.onnx_graph import OnnxGraph, Symbol, Value
 from predictors.runtimes.onnx_ops import TRANSLATIONS
+from predictors.runtimes.onnx_record import record
 from predictors.runtimes.onnx_trace import Ref, Step, Trace, is_getitem, trace
 
 INPUT, OUTPUT = "images", "logits"
@@ -46,7 +48,7 @@ class Chain(Protocol):
 
 
 class OnnxExporter:
-    """Exports networks and remembers the traces of the layers that it has seen."""
+    """Exports chains for measuring, and remembers the layers that it has seen, whatever their weights."""
 
     def __init__(self) -> None:
         self._traces: OrderedDict[Hashable, Trace] = OrderedDict()
@@ -54,41 +56,43 @@ class OnnxExporter:
     def export(self, module: nn.Module, example: Tensor) -> onnx.ModelProto:
         """A float32 model with input ``images`` (the example's shape) and output ``logits``.
 
-        Raises UnsupportedModelError, which names the operator, and InvalidValueError in train mode.
+        A module that is no ``Chain`` is exported whole. Raises as ``export_onnx``.
         """
-        if module.training:
-            raise InvalidValueError("module is in train mode; call eval() before it is exported")
+        if not isinstance(module, Chain):
+            return export_onnx(module, example)
+        _require_eval(module)
         graph = OnnxGraph()
         value = Symbol(INPUT, tuple(example.shape))
-        for layer, key in _layers(module):
-            value = _replay(graph, self._trace(layer, key, value.shape), _tensors(layer), value)
+        for layer in module.layers:
+            plain = module.body.get_submodule(layer.name)
+            value = _replay(graph, self._trace(layer, plain, value.shape), _tensors(plain), value)
         return graph.model({INPUT: example.shape}, {OUTPUT: value})
 
-    def _trace(self, layer: nn.Module, key: Hashable | None, shape: tuple[int, ...]) -> Trace:
-        if key is None:
-            return trace(layer, torch.zeros(shape))
-        known = self._traces.get((key, shape))
+    def _trace(self, layer: PlainLayer, module: nn.Module, shape: tuple[int, ...]) -> Trace:
+        key = (layer.cls, tuple(sorted(layer.kwargs.items())), shape)
+        known = self._traces.get(key)
         if known is None:
-            known = self._traces[key, shape] = trace(layer, torch.zeros(shape))
+            known = self._traces[key] = record(module, torch.zeros(shape))
             while len(self._traces) > CACHED_LAYERS:
                 self._traces.popitem(last=False)
         return known
 
 
 def export_onnx(module: nn.Module, example: Tensor) -> onnx.ModelProto:
-    """One network in eval mode to ONNX; see ``OnnxExporter.export``."""
-    return OnnxExporter().export(module, example)
+    """One network in eval mode to ONNX as ``OnnxExporter.export``, from a trace of the whole of it.
+
+    Raises UnsupportedModelError, which names the operator, and InvalidValueError in train mode.
+    """
+    _require_eval(module)
+    graph = OnnxGraph()
+    images = Symbol(INPUT, tuple(example.shape))
+    value = _replay(graph, trace(module, torch.zeros(images.shape)), _tensors(module), images)
+    return graph.model({INPUT: example.shape}, {OUTPUT: value})
 
 
-def _layers(module: nn.Module) -> list[tuple[nn.Module, Hashable | None]]:
-    """The modules to run in turn, each with what its trace depends on besides the input's shape."""
-    if not isinstance(module, Chain):
-        return [(module, None)]
-    chain = cast(Chain, module)
-    return [
-        (chain.body.get_submodule(layer.name), (layer.cls, tuple(sorted(layer.kwargs.items()))))
-        for layer in chain.layers
-    ]
+def _require_eval(module: nn.Module) -> None:
+    if module.training:
+        raise InvalidValueError("module is in train mode; call eval() before it is exported")
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -63,7 +63,7 @@ def trace(module: nn.Module, example: Tensor) -> Trace:
     if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
         raise UnsupportedModelError("only modules with one input and one output can be exported")
     steps = tuple(
-        Step(node.name, node.target, _plain(node.args), _plain(node.kwargs), _shape(node.meta.get("val")))
+        Step(node.name, node.target, _plain(node.args), _plain(node.kwargs), shape_of(node.meta.get("val")))
         for node in program.graph.nodes
         if node.op == "call_function"
     )
@@ -87,6 +87,15 @@ def is_getitem(step: Step) -> bool:
     return step.target is operator.getitem
 
 
+def shape_of(value: Any) -> Dims | list[Dims] | None:
+    """Shape of a tensor, shapes of several, None for anything else."""
+    if isinstance(value, Tensor):
+        return tuple(value.shape)
+    if isinstance(value, list | tuple):
+        return [tuple(item.shape) for item in value]
+    return None
+
+
 def _constants(program: ExportedProgram) -> dict[str, Tensor]:
     constants = {}
     for spec in program.graph_signature.input_specs:
@@ -108,11 +117,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return value
-
-
-def _shape(value: Any) -> Dims | list[Dims] | None:
-    if isinstance(value, Tensor):
-        return tuple(value.shape)
-    if isinstance(value, list | tuple):
-        return [tuple(item.shape) for item in value]
-    return None
