@@ -48,8 +48,7 @@ TRAINED_AS = {  # of each space the form that a CPU trains in minutes: same gene
     "hybrid": "hybrid-cifar",
 }
 PREDICTED = "predicted_top1"  # of the accuracy predictor that a checkpoint carries
-METRIC = {"nats-size": "layer_probe", "nasbench201": "layer_probe", "hybrid": PREDICTED}
-SMOOTHED = ("nats-size", "nasbench201")  # spaces of which enough subnets are estimated to fit a law
+METRIC = {"nats-size": "layer_probe", "nasbench201": "layer_probe", "hybrid": "probe"}
 PROBED = 2000  # training images that probes are fitted on
 RUNS = Path(__file__).parent / "results" / "hybrid_standalone.json"
 ACCURACY_FOLDER = "accuracy"  # of the predictor, beside a checkpoint's weights
@@ -91,7 +90,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=1000, help="validation images")
     metrics = (PREDICTED, *LikelihoodEvaluator.metrics, *ProbeEvaluator.metrics, *LayerProbeEvaluator.metrics)
     parser.add_argument("--metric", choices=metrics, help=f"default: {METRIC}")
-    parser.add_argument("--smooth", action=argparse.BooleanOptionalAction, help=f"default: for {SMOOTHED}")
+    parser.add_argument("--smooth", action=argparse.BooleanOptionalAction, help="default: for probes")
     parser.add_argument("--seed", type=int, default=0, help="decides subnets, images and intervals")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
@@ -103,9 +102,9 @@ def _arguments() -> argparse.Namespace:
         parser.error(f"--space {arguments.space} needs --table FILE.npz")
     arguments.metric = arguments.metric or METRIC[arguments.space]
     if arguments.metric == PREDICTED and arguments.checkpoint is None:
-        arguments.metric = "top1"  # what is trained here carries no predictor
+        parser.error(f"--metric {PREDICTED} needs --checkpoint: what is trained here carries no predictor")
     if arguments.smooth is None:
-        arguments.smooth = arguments.space in SMOOTHED
+        arguments.smooth = arguments.metric in (*ProbeEvaluator.metrics, *LayerProbeEvaluator.metrics)
     if arguments.train is not None and not arguments.train > 0:
         parser.error(f"--train must be a positive number of minutes; got {arguments.train:g}")
     return arguments
