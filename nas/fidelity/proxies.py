@@ -19,11 +19,12 @@ _WIDTH = re.compile(r"(?:.*\.)?width(?:_\d+)?")
 def proxies(
     space: SearchSpace, archs: Sequence[Arch], *, in_channels: int, n_classes: int
 ) -> dict[str, FloatArray]:
-    """Name to one value per arch, higher is better: ``params``, ``macs``, ``depth``, ``log_widths``.
+    """Name to one value per arch, higher is better.
 
-    ``depth`` is the number of searched blocks; ``log_widths`` the sum of the natural logarithms
-    of the widths that the space lets one choose. A proxy that is the same for all of the archs
-    orders nothing and is left out. Raises InvalidArchError for an arch of another space.
+    ``params``, ``macs``, ``depth`` (the number of searched blocks), ``resolution`` (the side of the
+    images), ``log_widths`` (the sum of the natural logarithms of the widths that the space lets one
+    choose). A proxy that is the same for all of the archs orders nothing and is left out. Raises
+    InvalidArchError for an arch of another space.
     """
     specs = [space.decode(arch) for arch in archs]
     costs = [cost(spec, in_channels=in_channels, n_classes=n_classes) for spec in specs]
@@ -31,6 +32,7 @@ def proxies(
         "params": [float(one.params) for one in costs],
         "macs": [float(one.macs) for one in costs],
         "depth": [float(len(spec.blocks)) for spec in specs],
+        "resolution": [float(spec.resolution) for spec in specs],
         "log_widths": [_log_widths(space, arch) for arch in archs],
     }
     arrays = {name: np.array(column) for name, column in columns.items()}

@@ -22,11 +22,12 @@ def archs(n: int) -> list[Arch]:
 def test_proxies_are_the_costs_of_the_subnets() -> None:
     sample = archs(20)
     found = proxies(SPACE, sample, in_channels=1, n_classes=10)
-    assert set(found) == {"params", "macs", "depth", "log_widths"}
+    assert set(found) == {"params", "macs", "depth", "resolution", "log_widths"}
     for i, arch in enumerate(sample):
         spec, values = SPACE.decode(arch), SPACE.values(arch)
         assert found["params"][i] == cost(spec, in_channels=1, n_classes=10).params
         assert found["depth"][i] == sum(int(values[f"s{s}.depth"]) for s in range(4))
+        assert found["resolution"][i] == spec.resolution
         product = math.prod(int(values[f"s{s}.width"]) for s in range(4))
         assert math.isclose(found["log_widths"][i], math.log(product))
 
