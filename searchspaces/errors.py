@@ -27,3 +27,7 @@ class TableError(NasError, ValueError):
 
 class InvalidFeaturesError(NasError, ValueError):
     """A space's structural features are not finite, or not one row per arch."""
+
+
+class InvalidSpaceError(NasError, ValueError):
+    """A description of a search space that cannot be read; the message names the parameter."""

@@ -119,5 +119,8 @@ def to_ray_tune(space: SearchSpace) -> dict[str, Any]:
 
 
 def to_nni(space: SearchSpace) -> JsonObject:
-    """NNI's search-space JSON; pass received parameters to ``arch_from_assignment``."""
+    """NNI's search-space JSON; pass received parameters to ``arch_from_assignment``.
+
+    ``searchspaces.nni_json.from_nni`` reads such files, nested ones too.
+    """
     return {choice.name: {"_type": "choice", "_value": list(choice.values)} for choice in space.choices}

@@ -89,6 +89,7 @@ STATUS: Mapping[type[NasError], int] = {
     spaces.ForbiddenRouteError: 422,
     spaces.AnchorMismatchError: 422,
     spaces.InvalidFeaturesError: 500,
+    spaces.InvalidSpaceError: 422,
     predictors.NotFittedError: 409,
     predictors.DeviceMismatchError: 409,
     predictors.MeasurementStoppedError: 409,
