@@ -170,7 +170,4 @@ def _point(row: Row[Any], values: dict[str, float]) -> FrontPoint:
         measured_latency_ms=measured,
         test_top1=member.test_top1,
         values=values,
-        top1_source="predicted" if "top1_low" in values else "evaluated",
-        top1_low=values.get("top1_low"),
-        top1_high=values.get("top1_high"),
     )

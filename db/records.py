@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
+from nas.evaluate.predicted import has_predicted_top1
 from nas.fidelity.report import FidelityReport
 from predictors.device import Device
 from predictors.protocol import MeasurementProtocol
@@ -189,9 +190,21 @@ class FrontPoint:
     measured_latency_ms: float | None
     test_top1: float | None
     values: Mapping[str, float] = field(default_factory=dict)
-    top1_source: Literal["evaluated", "predicted"] = "evaluated"
-    top1_low: float | None = None  # ends of the 90 % interval of a predicted one
-    top1_high: float | None = None
+
+    @property
+    def top1_source(self) -> Literal["evaluated", "predicted"]:
+        """Whether a network was run for ``top1``."""
+        return "predicted" if has_predicted_top1(self.values) else "evaluated"
+
+    @property
+    def top1_low(self) -> float | None:
+        """Low end of the 90 % interval of a predicted ``top1``."""
+        return self.values.get("top1_low")
+
+    @property
+    def top1_high(self) -> float | None:
+        """High end of the 90 % interval of a predicted ``top1``."""
+        return self.values.get("top1_high")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from db.evaluations import EvaluatedArch
 from db.records import FrontPoint, PredictorRecord
 from nas.answers.missing import MissingHypervolume, missing_hypervolume, possible_gains, predicted_front
 from nas.evaluate.evaluator import PROTOCOL
+from nas.evaluate.predicted import has_predicted_top1
 from predictors.errors import CorruptFitError
 from predictors.latency_files import AnyLatencyPredictor, load_latency
 from predictors.predictor import Prediction
@@ -27,7 +28,6 @@ from searchspaces.space import Arch
 from service.stores import Stores
 
 FloatArray = NDArray[np.float64]
-PREDICTED = "top1_low"  # a value that only predicted accuracies have
 KEPT = 8  # predictors that are kept in memory, with what they have predicted
 
 
@@ -84,7 +84,7 @@ def comparable(evaluated: Sequence[EvaluatedArch]) -> list[EvaluatedArch]:
     Where nothing but predicted accuracies is known, those of the newest trials.
     """
     with_top1 = [one for one in evaluated if "top1" in one.values]
-    measured = [one for one in with_top1 if PREDICTED not in one.values] or with_top1
+    measured = [one for one in with_top1 if not has_predicted_top1(one.values)] or with_top1
     if not measured:
         return []
     protocol = measured[-1].values.get(PROTOCOL)
@@ -107,7 +107,6 @@ def _reranked(record: PredictorRecord, evaluated: Sequence[EvaluatedArch]) -> Re
 def _point(
     record: PredictorRecord, one: EvaluatedArch, latency_ms: float, low_ms: float, high_ms: float
 ) -> FrontPoint:
-    is_predicted = PREDICTED in one.values
     return FrontPoint(
         study_id=one.study_id,
         supernet=record.supernet,
@@ -124,9 +123,6 @@ def _point(
         measured_latency_ms=None,
         test_top1=None,
         values=one.values,
-        top1_source="predicted" if is_predicted else "evaluated",
-        top1_low=one.values.get("top1_low"),
-        top1_high=one.values.get("top1_high"),
     )
 
 

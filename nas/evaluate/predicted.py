@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nas.types import Evaluation
 from predictors.predictor import Predictor
 from searchspaces.space import Arch
+
+
+def has_predicted_top1(values: Mapping[str, float]) -> bool:
+    """Whether the ``top1`` of an evaluation came from a predictor: only then it has an interval."""
+    return "top1_low" in values
 
 
 class PredictedAccuracyEvaluator:
