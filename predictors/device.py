@@ -10,6 +10,9 @@ import re
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
+
+ACCELERATORS = frozenset({"cuda", "cuda-graph"})  # runtimes whose work is not done by this process
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,11 @@ class Device:
     threads: int = 1
     precision: str = "fp32"
     batch_size: int = 1
+
+    @property
+    def clock(self) -> Literal["cpu", "wall"]:
+        """Which times are its latencies: CPU time of the process if one thread of it does all the work."""
+        return "cpu" if self.threads == 1 and self.runtime not in ACCELERATORS else "wall"
 
     @property
     def fingerprint(self) -> str:

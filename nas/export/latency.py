@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -39,6 +39,16 @@ class ShippedOnnx:
     def version(self) -> str:
         """As the runtime."""
         return self._runtime.version
+
+    @property
+    def tolerance(self) -> float:
+        """As the runtime."""
+        return self._runtime.tolerance
+
+    @property
+    def operators(self) -> Collection[str] | None:
+        """As the runtime."""
+        return self._runtime.operators
 
     def device(self, name: str | None = None, *, threads: int = 1, batch_size: int = 1) -> Device:
         """As the runtime."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from predictors.device import Device
 from predictors.errors import InvalidValueError
 from predictors.runtimes.local import local_device
-from predictors.runtimes.runtime import Images
+from predictors.runtimes.runtime import SINGLE, Images
 
 
 class EagerSession:
@@ -39,6 +39,8 @@ class EagerRuntime:
     """Runs the module as it is, from a copy of its weights."""
 
     name = "eager"
+    tolerance = SINGLE
+    operators = None
 
     @property
     def version(self) -> str:
@@ -55,12 +57,17 @@ class EagerRuntime:
             raise InvalidValueError("module is in train mode; call eval() before it is measured")
         return EagerSession(copy.deepcopy(module), example.clone())
 
-    @contextmanager
-    def limit_threads(self, threads: int) -> Iterator[None]:
-        """Set torch's intra-op threads, which are process-wide, and restore them."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+    def limit_threads(self, threads: int) -> AbstractContextManager[None]:
+        """Torch's threads."""
+        return limit_torch_threads(threads)
+
+
+@contextmanager
+def limit_torch_threads(threads: int) -> Iterator[None]:
+    """Set torch's intra-op threads, which are process-wide, and restore them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -10,7 +10,9 @@ import onnxruntime as ort
 from predictors.device import Device
 from predictors.runtimes.local import EXPORTER, local_device
 from predictors.runtimes.onnx_export import OnnxExporter
+from predictors.runtimes.onnx_ops import TRANSLATIONS
 from predictors.runtimes.onnx_session import OnnxSession
+from predictors.runtimes.runtime import SINGLE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,6 +22,8 @@ class OnnxRuntime:
     """Exports modules to ONNX, remembering layers that it has seen, and runs them."""
 
     name = "onnxruntime"
+    tolerance = SINGLE
+    operators = TRANSLATIONS.keys()
 
     def __init__(self) -> None:
         self._exporter = OnnxExporter()

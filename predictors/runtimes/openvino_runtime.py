@@ -12,7 +12,8 @@ from predictors.device import Device
 from predictors.errors import UnsupportedModelError
 from predictors.runtimes.local import EXPORTER, local_device
 from predictors.runtimes.onnx_export import OnnxExporter
-from predictors.runtimes.runtime import Images
+from predictors.runtimes.onnx_ops import TRANSLATIONS
+from predictors.runtimes.runtime import SINGLE, Images
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -45,6 +46,8 @@ class OpenVinoRuntime:
     """Exports modules to ONNX, remembering layers that it has seen, and compiles them for latency."""
 
     name = "openvino"
+    tolerance = SINGLE
+    operators = TRANSLATIONS.keys()
 
     def __init__(self) -> None:
         self._exporter = OnnxExporter()
@@ -65,20 +68,24 @@ class OpenVinoRuntime:
         Raises UnsupportedModelError for a model that OpenVINO cannot compile, or not in fp32.
         """
         model = self._exporter.export(module, example).SerializeToString()
-        settings = {
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
-            "INFERENCE_PRECISION_HINT": PRECISION,
-        }
-        try:
-            compiled = self._core.compile_model(self._core.read_model(model), "CPU", settings)
-        except RuntimeError as error:
-            raise UnsupportedModelError(f"openvino {ov.__version__}: {error}") from None
-        found = compiled.get_property("INFERENCE_PRECISION_HINT")
-        if found != ov.Type.f32:
-            raise UnsupportedModelError(f"openvino {ov.__version__} computes in {found}, not in {PRECISION}")
-        return OpenVinoSession(compiled, example.numpy())
+        return OpenVinoSession(compile_cpu(self._core, model, threads=threads), example.numpy())
 
     def limit_threads(self, threads: int) -> AbstractContextManager[None]:  # noqa: ARG002
         """Nothing to do: a session's threads were fixed when it was loaded."""
         return nullcontext()
+
+
+def compile_cpu(core: ov.Core, model: bytes, *, threads: int) -> ov.CompiledModel:
+    """An ONNX model compiled for the CPU; whatever in it is not quantised runs in single precision.
+
+    Raises UnsupportedModelError for a model that OpenVINO cannot compile, or not in single precision.
+    """
+    settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": PRECISION}
+    try:
+        compiled = core.compile_model(core.read_model(model), "CPU", settings)
+    except RuntimeError as error:
+        raise UnsupportedModelError(f"openvino {ov.__version__}: {error}") from None
+    found = compiled.get_property("INFERENCE_PRECISION_HINT")
+    if found != ov.Type.f32:
+        raise UnsupportedModelError(f"openvino {ov.__version__} computes in {found}, not in {PRECISION}")
+    return compiled

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Images: TypeAlias = NDArray[np.float32]
+SINGLE = 1e-4  # tolerance of a runtime in single precision: other orders of summation, nothing else
 
 
 class Session(Protocol):
@@ -28,12 +30,24 @@ class Session(Protocol):
         ...
 
 
+@runtime_checkable
+class SelfTimed(Protocol):
+    """A session whose work is done elsewhere, by something with a clock of its own: a GPU."""
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Duration of the last run by that clock; it takes the place of wall time."""
+        ...
+
+
 class Runtime(Protocol):
     """A way of running networks: the library, its version and its settings.
 
-    Laws: ``load(m, x).outputs(x)`` equals ``m(x)`` within 1e-4; ``load`` leaves ``m`` as it was
-    and refuses a module in train mode with InvalidValueError; what the runtime cannot run exactly
-    raises UnsupportedModelError.
+    Laws: ``load(m, x).outputs(x)`` equals ``m(x)`` within ``tolerance``, as a relative error
+    (``predictors.runtimes.agreement``); ``load`` leaves ``m`` as it was and refuses a module in
+    train mode with InvalidValueError; what the runtime cannot run that exactly raises
+    UnsupportedModelError. While sessions run inside ``limit_threads(n)`` and were loaded with
+    ``threads=n``, ``n`` threads do the work.
     """
 
     @property
@@ -44,6 +58,16 @@ class Runtime(Protocol):
     @property
     def version(self) -> str:
         """Version of the library and of anything else of ours that changes the times."""
+        ...
+
+    @property
+    def tolerance(self) -> float:
+        """Largest relative error of its logits against PyTorch eager on the CPU."""
+        ...
+
+    @property
+    def operators(self) -> Collection[str] | None:
+        """The aten operators that it can run on what depends on the input; None: all that torch has."""
         ...
 
     def device(self, name: str | None = None, *, threads: int = 1, batch_size: int = 1) -> Device:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from predictors.errors import InvalidValueError
+from predictors.errors import InvalidValueError, UnsupportedModelError
+from predictors.runtimes.agreement import relative_error
 from predictors.runtimes.registry import get_runtime
-from predictors.runtimes.runtime import Runtime
+from predictors.runtimes.runtime import Runtime, Session
+
+THREAD_TIMES = Path("/proc/self/task")  # one folder per thread; schedstat begins with its CPU time in ns
 
 
 def small_net() -> nn.Module:
@@ -24,6 +29,38 @@ def small_net() -> nn.Module:
     ).eval()
 
 
+def wide_net() -> nn.Module:
+    """Some milliseconds of work that splits well."""
+    torch.manual_seed(0)
+    layers = [layer for _ in range(3) for layer in (nn.Conv2d(64, 64, 3, padding=1), nn.ReLU())]
+    return nn.Sequential(
+        nn.Conv2d(3, 64, 3, padding=1), *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 5)
+    ).eval()
+
+
+class Odd(nn.Module):
+    """An operator that hardly any library has."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.special.bessel_j0(x).mean((2, 3))
+
+
+def busy_threads(session: Session, runs: int = 40) -> int:
+    """How many threads of this process did at least a twentieth of the session's work."""
+    session.run()
+    before = _thread_times()
+    for _ in range(runs):
+        session.run()
+    spent = {thread: time - before.get(thread, 0) for thread, time in _thread_times().items()}
+    return sum(time > 0.05 * sum(spent.values()) for time in spent.values())
+
+
+def _thread_times() -> dict[str, int]:
+    return {
+        folder.name: int((folder / "schedstat").read_text().split()[0]) for folder in THREAD_TIMES.iterdir()
+    }
+
+
 class RuntimeContract:
     @pytest.fixture
     def runtime(self) -> Runtime:
@@ -31,10 +68,27 @@ class RuntimeContract:
 
     def test_outputs_equal_the_module(self, runtime: Runtime) -> None:
         module, images = small_net(), torch.rand(2, 3, 9, 9)
-        session = runtime.load(module, torch.zeros(2, 3, 9, 9))
+        session = runtime.load(module, torch.rand(2, 3, 9, 9))
         with torch.no_grad():
             expected = module(images).numpy()
-        np.testing.assert_allclose(session.outputs(images.numpy()), expected, atol=1e-5)
+        assert relative_error(session.outputs(images.numpy()), expected) <= runtime.tolerance
+
+    def test_an_operator_that_it_lacks_is_refused_by_name(self, runtime: Runtime) -> None:
+        module, images = Odd().eval(), torch.rand(1, 3, 8, 8)
+        has_it = runtime.operators is None or any("bessel_j0" in name for name in runtime.operators)
+        if has_it:
+            found = runtime.load(module, images).outputs(images.numpy())
+            assert relative_error(found, module(images).numpy()) <= runtime.tolerance
+        else:
+            with pytest.raises(UnsupportedModelError, match="bessel_j0"):
+                runtime.load(module, images)
+
+    @pytest.mark.skipif(not THREAD_TIMES.is_dir(), reason="the threads' CPU times are not known here")
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_as_many_threads_work_as_were_asked_for(self, runtime: Runtime, threads: int) -> None:
+        with runtime.limit_threads(threads):
+            session = runtime.load(wide_net(), torch.rand(1, 3, 48, 48), threads=threads)
+            assert busy_threads(session) == threads
 
     def test_a_session_keeps_its_weights_when_the_module_changes(self, runtime: Runtime) -> None:
         module, images = small_net(), np.ones((1, 3, 8, 8), dtype=np.float32)

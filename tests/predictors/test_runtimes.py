@@ -12,6 +12,7 @@ from predictors.errors import UnknownRuntimeError
 from predictors.runtimes.eager import EagerRuntime
 from predictors.runtimes.onnx_runtime import OnnxRuntime
 from predictors.runtimes.registry import RUNTIMES, get_runtime
+from predictors.runtimes.requirements import REQUIREMENTS
 from predictors.runtimes.runtime import Runtime
 from tests.contracts.runtime import RuntimeContract
 
@@ -57,7 +58,7 @@ def test_a_missing_package_is_named_with_its_install_line(monkeypatch: pytest.Mo
 
 
 def test_every_runtime_of_the_registry_has_a_contract_suite() -> None:
-    assert set(RUNTIMES) == {EagerRuntime.name, OnnxRuntime.name, "openvino"}
+    assert set(RUNTIMES) == set(REQUIREMENTS)
 
 
 def test_plain_parts_load_without_torch_or_ray() -> None:

@@ -1,0 +1,1 @@
+"""Runtimes that compile a network before it is measured, which takes much longer than exporting it."""

@@ -1,0 +1,1 @@
+"""PyTorch on an NVIDIA GPU: eager, and captured as one CUDA graph."""

@@ -1,0 +1,1 @@
+"""INT8 devices: quantised once, run by ONNX Runtime or OpenVINO."""
