@@ -22,6 +22,7 @@ from nas.errors import ConfigError, StudyNotFoundError
 from nas.race.race import RACE
 from nas.search.registry import SEARCHERS
 from nas.supernet.config import TrainConfig
+from predictors.runtimes.requirements import missing
 from searchspaces.cost import cost
 from searchspaces.errors import InvalidArchError, UnknownSpaceError
 from searchspaces.registry import get_space
@@ -143,6 +144,8 @@ def _profile(job: ProfileJob, stores: Stores) -> Iterator[FieldError]:
     agent = stores.agents.find(job.device)
     if agent is not None and agent.state is not AgentState.ACTIVE:
         yield FieldError("#/device", f"agent {agent.name!r} is {agent.state}: {agent.reason or 'enroll it'}")
+    elif agent is None and (problem := missing(job.runtime)):
+        yield FieldError("#/runtime", problem)
     yield from check_known(job, stores)
     if job.device in ("here", local_device(job.runtime, job.threads)):
         return

@@ -95,7 +95,9 @@ def _train(
 def profile(
     supernet: Supernet = None,
     device: Annotated[str, typer.Option(help="A device, or the server's machine.")] = "here",
-    runtime: Annotated[str, typer.Option(help="onnxruntime or eager.")] = "onnxruntime",
+    runtime: Annotated[
+        str, typer.Option(help="onnxruntime, eager, openvino, inductor, executorch, onnxruntime-int8 …")
+    ] = "onnxruntime",
     threads: Annotated[int, typer.Option(help="Threads per network.")] = 1,
     samples: Annotated[
         int, typer.Option(help="How many subnets to measure; 10 if other devices are measured already.")

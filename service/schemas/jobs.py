@@ -13,6 +13,17 @@ from service.schemas.fidelity import FidelityJob
 Metric = Literal["top1", "latency_ms", "macs", "params", "peak_memory_bytes"]
 Scalar = bool | int | float | str
 Format = Literal["onnx", "pt2"]
+RuntimeName = Literal[
+    "onnxruntime",
+    "eager",
+    "openvino",
+    "inductor",
+    "executorch",
+    "onnxruntime-int8",
+    "openvino-int8",
+    "cuda",
+    "cuda-graph",
+]
 KINDS = Literal["train", "profile", "search", "extract", "fidelity"]
 STATES = Literal["pending", "running", "cancelling", "succeeded", "failed", "cancelled"]
 
@@ -71,7 +82,7 @@ class ProfileJob(Wire):
     kind: Literal["profile"]
     supernet: Name
     device: Name = Field(default="here", description='A device, or "here" for the worker\'s machine')
-    runtime: Literal["onnxruntime", "eager", "openvino"] = "onnxruntime"
+    runtime: RuntimeName = "onnxruntime"
     threads: int = Field(default=1, ge=1, le=1024)
     samples: int = Field(
         default=100,
