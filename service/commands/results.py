@@ -81,6 +81,7 @@ def best(
             print_json(point)
             return
         _show_points([point], as_json=False)
+        _show_reranked(point["reranked"], out)
         show_fidelity(point, as_json=False)
         out.print(f"extract it with: nas extract {clean(point['subnet_id'])}")
 

@@ -81,7 +81,7 @@ def get_best(
     404 names the constraint that nothing satisfies and the point that comes nearest.
     """
     points = stores.studies.fronts(device=device, supernet=supernet, study=study)
-    others, _ = _unsearched(device, supernet, study, stores)
+    others, problems = _unsearched(device, supernet, study, stores)
     points += [point for other in others for point in other.points]
     if not points:
         where = " and ".join(
@@ -95,7 +95,10 @@ def get_best(
         raise _nothing_fits(points, max_latency_ms, min_top1)
     best = min(fitting, key=lambda point: (-point.top1, point.latency_ms, point.subnet_id))
     fidelity, warnings = fidelity_of([best.supernet], stores)
-    return BestAnswer(**dict(point_answer(best)), fidelity=fidelity, warnings=warnings)
+    said = [reranked_answer(other) for other in others if best in other.points]
+    return BestAnswer(
+        **dict(point_answer(best)), reranked=said, fidelity=fidelity, warnings=warnings + problems
+    )
 
 
 def _unsearched(

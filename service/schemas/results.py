@@ -217,8 +217,9 @@ class FrontAnswer(Answer):
 
 
 class BestAnswer(FrontPointAnswer):
-    """The best member of a front, with ``fidelity`` and ``warnings`` as in the front."""
+    """The best member of a front, with ``reranked``, ``fidelity`` and ``warnings`` as in the front."""
 
+    reranked: list[RerankedAnswer]
     fidelity: FidelityAnswer | None
     warnings: list[str]
 
