@@ -16,13 +16,11 @@ from db.errors import (
     SupernetNotFoundError,
 )
 from db.records import JobKind, JobState, SupernetRecord
-from db.remote.records import AgentState
 from nas.data.load import SOURCES
 from nas.errors import ConfigError, StudyNotFoundError
 from nas.race.race import RACE
 from nas.search.registry import SEARCHERS
 from nas.supernet.config import TrainConfig
-from predictors.runtimes.requirements import missing
 from searchspaces.cost import cost
 from searchspaces.errors import InvalidArchError, UnknownSpaceError
 from searchspaces.registry import get_space
@@ -38,7 +36,7 @@ from service.stores import Stores
 from service.validate_imports import NO_IMAGES, WITHOUT_IMAGES, check_accuracy, check_checkpoint
 from service.validate_networks import check_networks
 from service.validate_race import check_race
-from service.validate_transfer import check_known
+from service.validate_transfer import check_known, check_runs
 
 _Config = create_model(  # the fields of TrainConfig without coercion; their ranges are its own business
     "_Config",
@@ -141,11 +139,7 @@ def _config(job: TrainJob) -> Iterator[FieldError]:
 
 def _profile(job: ProfileJob, stores: Stores) -> Iterator[FieldError]:
     yield from _supernet(job.supernet, stores)
-    agent = stores.agents.find(job.device)
-    if agent is not None and agent.state is not AgentState.ACTIVE:
-        yield FieldError("#/device", f"agent {agent.name!r} is {agent.state}: {agent.reason or 'enroll it'}")
-    elif agent is None and (problem := missing(job.runtime)):
-        yield FieldError("#/runtime", problem)
+    yield from check_runs(job, stores)
     yield from check_known(job, stores)
     if job.device in ("here", local_device(job.runtime, job.threads)):
         return

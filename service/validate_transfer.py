@@ -1,10 +1,12 @@
-"""Checks of profile jobs that build on what is known: of other devices, or of this one."""
+"""Checks of profile jobs: that the device can measure, and that what they build on is known."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from db.errors import DeviceNotFoundError, PredictorNotFoundError, SupernetNotFoundError
+from db.remote.records import AgentState
+from predictors.runtimes.requirements import missing
 from searchspaces.registry import get_space
 from searchspaces.space import SearchSpace
 from service.deps import local_device
@@ -12,6 +14,17 @@ from service.errors import FieldError
 from service.schemas.jobs import ProfileJob
 from service.stores import Stores
 from service.transfer import FULL, OWN_MIN, other_devices
+
+
+def check_runs(job: ProfileJob, stores: Stores) -> Iterator[FieldError]:
+    """The device's agent is active; a device without an agent is this machine, which can run the runtime."""
+    agent = stores.agents.find(job.device)
+    if agent is None:
+        problem = missing(job.runtime)
+        if problem is not None:
+            yield FieldError("#/runtime", problem)
+    elif agent.state is not AgentState.ACTIVE:
+        yield FieldError("#/device", f"agent {agent.name!r} is {agent.state}: {agent.reason or 'enroll it'}")
 
 
 def check_known(job: ProfileJob, stores: Stores) -> Iterator[FieldError]:

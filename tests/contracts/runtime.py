@@ -45,14 +45,22 @@ class Odd(nn.Module):
         return torch.special.bessel_j0(x).mean((2, 3))
 
 
-def busy_threads(session: Session, runs: int = 40) -> int:
-    """How many threads of this process did at least a twentieth of the session's work."""
+def busy_threads(session: Session, least: int) -> int:
+    """How many threads of this process did at least a hundredth of the session's work.
+
+    On a busy machine a second worker may long find nothing left to do: it is given time to, if there
+    is to be one.
+    """
     session.run()
-    before = _thread_times()
-    for _ in range(runs):
-        session.run()
-    spent = {thread: time - before.get(thread, 0) for thread, time in _thread_times().items()}
-    return sum(time > 0.05 * sum(spent.values()) for time in spent.values())
+    before, busy = _thread_times(), 0
+    for _ in range(20):
+        for _ in range(20):
+            session.run()
+        spent = {thread: time - before.get(thread, 0) for thread, time in _thread_times().items()}
+        busy = sum(time > 0.01 * sum(spent.values()) for time in spent.values())
+        if busy >= least:
+            break
+    return busy
 
 
 def _thread_times() -> dict[str, int]:
@@ -88,7 +96,7 @@ class RuntimeContract:
     def test_as_many_threads_work_as_were_asked_for(self, runtime: Runtime, threads: int) -> None:
         with runtime.limit_threads(threads):
             session = runtime.load(wide_net(), torch.rand(1, 3, 48, 48), threads=threads)
-            assert busy_threads(session) == threads
+            assert busy_threads(session, least=threads) == threads
 
     def test_a_session_keeps_its_weights_when_the_module_changes(self, runtime: Runtime) -> None:
         module, images = small_net(), np.ones((1, 3, 8, 8), dtype=np.float32)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -104,7 +104,8 @@ def driver_version(text: str) -> str:
 @contextmanager
 def single_precision() -> Iterator[None]:
     """No TF32, which has ten bits of mantissa and is what convolutions use by default."""
-    matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    matmul: Any = torch.backends.cuda.matmul  # torch declares no types for the settings
+    conv: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
     before = (matmul.fp32_precision, conv.fp32_precision)
     matmul.fp32_precision = conv.fp32_precision = "ieee"
     try:

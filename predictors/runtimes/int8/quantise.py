@@ -23,7 +23,7 @@ from predictors.runtimes.onnx_session import ERROR
 from predictors.runtimes.runtime import Images
 
 QUANTISER = 1  # raised whenever quantised models get another speed
-BATCHES = 8  # of random calibration images: further ones moved the error by less than its seed does
+BATCHES = 8  # of random calibration images
 WEIGHT_RANK = 2
 TOLERANCE = 0.1  # relative error of the logits that int8 is held to, on the calibration images
 
