@@ -19,13 +19,15 @@ class Campaign:
     """Samples in the order of the candidates; ``repeats`` are second, independent entries of some.
 
     ``failures`` holds the candidates that the runtime could not run, and why. ``references`` are
-    networks that every campaign of a device measures, so that two campaigns can be compared.
+    networks that every campaign of a device measures, so that two campaigns can be compared. ``notes``
+    say what was asked for and could not be measured.
     """
 
     samples: tuple[LatencySample, ...]
     repeats: tuple[LatencySample, ...] = ()
     failures: Mapping[Arch, str] = field(default_factory=dict)
     references: tuple[LatencySample, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def spread(self) -> float:
@@ -86,7 +88,7 @@ class Campaign:
         samples, repeats = (
             tuple(sample.scaled(factor) for sample in part) for part in (self.samples, self.repeats)
         )
-        return Campaign(samples, repeats, self.failures, self.references)
+        return replace(self, samples=samples, repeats=repeats)
 
     def _pairs(self) -> list[tuple[float, float]]:
         first = {sample.arch: sample.latency_ms for sample in self.samples}

@@ -1,10 +1,11 @@
-"""A fitted latency predictor on disk: JSON and safetensors, each checked by SHA-256 when it is read."""
+"""A fitted predictor of a device on disk: JSON and safetensors, each checked by SHA-256 when it is read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from predictors.device import Device
 from predictors.errors import CorruptFitError, DeviceMismatchError
 from predictors.quality import Quality
+from predictors.sample import Measured
 from predictors.sealed import read_sealed, write_sealed
 
 NAME = "latency"
@@ -24,7 +26,7 @@ ARRAYS_FILE = f"{NAME}.safetensors"
 class StoredFit:
     """Everything of a fit: ``space`` is its id, ``names`` its features, float64 ``arrays``.
 
-    ``method`` says which predictor wrote it.
+    ``method`` says which predictor wrote it, ``metric`` what it predicts.
     """
 
     space: str
@@ -34,6 +36,7 @@ class StoredFit:
     arrays: Mapping[str, NDArray[np.float64]]
     quality: Quality | None
     method: str = OWN
+    metric: Measured = "latency_ms"
 
 
 def write_fit(folder: Path, fit: StoredFit) -> str:
@@ -42,6 +45,7 @@ def write_fit(folder: Path, fit: StoredFit) -> str:
         "space": fit.space,
         "device": asdict(fit.device),
         "method": fit.method,
+        "metric": fit.metric,
         "names": list(fit.names),
         "scalars": dict(fit.scalars),
         "quality": None if fit.quality is None else asdict(fit.quality),
@@ -72,6 +76,7 @@ def _read(folder: Path) -> StoredFit:
         return StoredFit(
             space=payload["space"],
             method=payload.get("method", OWN),  # earlier files do not say: they are all of one device
+            metric=_metric(payload.get("metric", "latency_ms")),  # and all of latency
             device=Device(**payload["device"]),
             names=tuple(payload["names"]),
             scalars=payload["scalars"],
@@ -80,3 +85,10 @@ def _read(folder: Path) -> StoredFit:
         )
     except (KeyError, TypeError) as error:
         raise CorruptFitError(f"{folder}: {error}") from error
+
+
+def _metric(name: object) -> Measured:
+    for metric in get_args(Measured):
+        if metric == name:
+            return cast("Measured", metric)
+    raise TypeError(f"metric {name!r} is not one of {get_args(Measured)}")

@@ -1,4 +1,4 @@
-"""LatencyPredictor: latency of any subnet of a space on one device, with calibrated intervals."""
+"""LatencyPredictor: latency (or memory, or energy) of any subnet of a space on one device, with intervals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from predictors.fit_files import OWN, StoredFit, read_fit, write_fit
 from predictors.linear_gp import LinearPosterior, fit_linear
 from predictors.predictor import Prediction
 from predictors.quality import Quality, cross_validate
-from predictors.sample import LatencySample
+from predictors.sample import LatencySample, Measured
 from searchspaces.space import Arch, SearchSpace
 
 FloatArray = NDArray[np.float64]
@@ -45,7 +45,7 @@ class LayerLatency:
 
 
 class LatencyPredictor:
-    """Predicts the median latency in ms of archs of ``space`` on ``device``.
+    """Predicts the median latency in ms of archs of ``space`` on ``device``, or another measured metric.
 
     Structural features (``predictors.features``) under a Bayesian linear model with relative
     noise. Intervals are conformal: leave-one-out residuals over the model's standard deviation
@@ -53,16 +53,17 @@ class LatencyPredictor:
     section 2.4, with the jackknife for the split).
     """
 
-    def __init__(self, space: SearchSpace, device: Device) -> None:
+    def __init__(self, space: SearchSpace, device: Device, metric: Measured = "latency_ms") -> None:
         self.space = space
         self.device = device
+        self.metric = metric
         self.quality: Quality | None = None
         self._names = columns(space)
         self._units = _units(space, self._names)
         self._fit: _Fit | None = None
 
     def fit(self, archs: Sequence[Arch], targets: FloatArray) -> None:
-        """Fit to latencies in ms, shape (n,), n >= 5, positive and finite.
+        """Fit to values of the metric (latencies in ms), shape (n,), n >= 5, positive and finite.
 
         From 20 distinct archs on, ``quality`` is set by five-fold cross-validation. Raises
         InvalidValueError and leaves an earlier fit as it was.
@@ -74,17 +75,24 @@ class LatencyPredictor:
         self._fit, self.quality = self._fitted(archs, targets), quality
 
     def fit_samples(self, samples: Sequence[LatencySample]) -> None:
-        """``fit`` to measurements; raises DeviceMismatchError if one is of another device."""
-        for sample in samples:
+        """``fit`` to measurements.
+
+        Raises DeviceMismatchError if one is of another device, InvalidValueError if the metric was
+        not measured in one.
+        """
+        values = [sample.value(self.metric) for sample in samples]
+        for sample, value in zip(samples, values, strict=True):
             if sample.device.fingerprint != self.device.fingerprint:
                 raise DeviceMismatchError(
                     f"sample of {sample.arch.key} was taken on {sample.device.name} "
                     f"({sample.device.fingerprint}), not on {self.device.name} ({self.device.fingerprint})"
                 )
-        self.fit([sample.arch for sample in samples], np.array([sample.latency_ms for sample in samples]))
+            if value is None:
+                raise InvalidValueError(f"sample of {sample.arch.key}: {self.metric} was not measured")
+        self.fit([sample.arch for sample in samples], np.array(values, dtype=np.float64))
 
     def predict(self, archs: Sequence[Arch]) -> Prediction:
-        """Latencies in ms; ``std`` is calibrated, so that low and high lie 1.645 of it from the mean.
+        """Values of the metric (latencies in ms); ``std`` is calibrated: low and high are 1.645 of it away.
 
         No mean lies below a tenth of the fastest latency that was measured, and no low below 0.
         """
@@ -120,6 +128,7 @@ class LatencyPredictor:
                 space=self.space.id,
                 device=self.device,
                 names=self._names,
+                metric=self.metric,
                 scalars={
                     "noise": posterior.noise,
                     "inflation": self._fit.inflation,
@@ -140,7 +149,7 @@ class LatencyPredictor:
         stored = read_fit(folder, space=space.id, device=device)
         if stored.method != OWN:
             raise CorruptFitError(f"{folder}: not a fit of the device alone, but a {stored.method} one")
-        predictor = cls(space, device or stored.device)
+        predictor = cls(space, device or stored.device, stored.metric)
         if stored.names != predictor._names:
             raise CorruptFitError(f"{folder}: features differ from those of this version; fit again")
         posterior = LinearPosterior(
@@ -197,5 +206,5 @@ def _checked(archs: Sequence[Arch], targets: FloatArray) -> FloatArray:
     if len(archs) < MIN_SAMPLES:
         raise InvalidValueError(f"a fit needs at least {MIN_SAMPLES} measured archs; got {len(archs)}")
     if not (np.isfinite(targets).all() and (targets > 0).all()):
-        raise InvalidValueError("targets must be positive and finite latencies in ms")
+        raise InvalidValueError("targets must be positive and finite (latencies in ms)")
     return targets

@@ -34,7 +34,7 @@ def absurdities(
     if min(cpu, wall) < MIN_MS:
         yield "", f"absurd: a median of {min(cpu, wall):g} ms; at least {MIN_MS:g}"
     if threads is not None and cpu > TOLERANCE * threads * wall + 2 * resolution_ms:
-        yield "cpu_ms", f"absurd: {cpu:g} ms of CPU time in {wall:g} ms on {threads} threads"
+        yield "cpu_ms", f"absurd: {cpu:g} ms of CPU time in {wall:g} ms on {threads:g} threads"
 
 
 def require_plausible(campaign: Campaign, *, resolution_ms: float) -> None:
@@ -47,7 +47,7 @@ def require_plausible(campaign: Campaign, *, resolution_ms: float) -> None:
             ):
                 where = " ".join(filter(None, (kind, sample.arch.key, field)))
                 raise ImplausibleTimesError(
-                    f"{where} on {sample.device.name}: {problem}; nothing of the campaign is stored"
+                    f"{where} on {device.name}: {problem}; nothing of the campaign is stored"
                 )
 
 

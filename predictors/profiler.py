@@ -16,7 +16,9 @@ from predictors.campaign import Campaign
 from predictors.device import Device
 from predictors.errors import UnsupportedModelError
 from predictors.protocol import CLOCK, Clock, MeasurementProtocol, ProfileProgress, Report
+from predictors.quantities.measured import with_quantities
 from predictors.rounds import Loaders, measure_sessions
+from predictors.runtimes.loading import opened
 from predictors.runtimes.runtime import Runtime
 from predictors.sample import LatencySample
 from predictors.trust import judge, require_good
@@ -73,7 +75,7 @@ def run_campaign(
         }
 
     with runtime.limit_threads(device.threads):
-        return measure_sessions(
+        campaign = measure_sessions(
             loaders(candidates),
             device,
             protocol,
@@ -82,3 +84,8 @@ def run_campaign(
             should_stop=should_stop,
             clock=clock,
         )
+    networks = {
+        arch: partial(opened, runtime.name, module, example, device.threads)
+        for arch, (module, example) in candidates.items()
+    }
+    return with_quantities(campaign, networks, device, protocol, report, should_stop=should_stop)

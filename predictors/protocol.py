@@ -29,6 +29,9 @@ class MeasurementProtocol:
     A round lasts at least ``seconds``, filled with more untimed runs before each timing: the passes
     of a few quick networks would be over in milliseconds, and so within one whim of the machine (a
     busy sibling of the core made a network of 0.026 ms measure 0.052 ms).
+
+    ``memory`` and ``energy`` ask for these too, which costs a process of its own, and half a second, for
+    each network.
     """
 
     warmup: int = 3
@@ -40,6 +43,8 @@ class MeasurementProtocol:
     seconds: float = 3.0
     min_spearman: float | None = None
     min_spread: float = 1.5
+    memory: bool = False
+    energy: bool = False
 
     def __post_init__(self) -> None:
         for field in ("warmup", "passes", "rounds"):

@@ -17,8 +17,9 @@ from predictors.device import Device
 from predictors.errors import MeasurementStoppedError, UnsupportedModelError
 from predictors.plausible import clock_resolution_ms, require_plausible
 from predictors.protocol import CLOCK, Clock, MeasurementProtocol, ProfileProgress, Report
+from predictors.quantities.file_size import file_size
 from predictors.runtimes.runtime import SelfTimed, Session
-from predictors.sample import LatencySample
+from predictors.sample import LatencySample, Quantities
 from searchspaces.space import Arch
 
 Loaders: TypeAlias = Mapping[Arch, Callable[[], Session]]
@@ -30,6 +31,11 @@ class _Entry:
 
     arch: Arch
     session: Session
+
+    @property
+    def quantities(self) -> Quantities:
+        """What is known without running it."""
+        return Quantities(file_size_bytes=file_size(self.session))
 
 
 def measure_sessions(
@@ -135,7 +141,7 @@ def _round(
                 _settle(entries[i].session, protocol.settle, settle_ns, clock)
                 cpu_ms[i, index], wall_ms[i, index] = _time(entries[i].session, clock)
     return [
-        LatencySample(entry.arch, device, tuple(cpu.tolist()), tuple(wall.tolist()))
+        LatencySample(entry.arch, device, tuple(cpu.tolist()), tuple(wall.tolist()), entry.quantities)
         for entry, cpu, wall in zip(entries, cpu_ms, wall_ms, strict=True)
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -25,6 +26,8 @@ class Quantities:
 
 
 NOTHING_ELSE = Quantities()
+Measured: TypeAlias = Literal["latency_ms", "run_peak_memory_bytes", "energy_mj"]
+BESIDES: tuple[Measured, ...] = ("run_peak_memory_bytes", "energy_mj")  # latency: what can be fitted too
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,13 @@ class LatencySample:
         """Median of the times on the clock of the device."""
         times = self.cpu_ms if self.device.clock == "cpu" else self.wall_ms
         return float(np.median(times))
+
+    def value(self, metric: Measured) -> float | None:
+        """What was measured of this metric, in the unit of its name; None if it was not."""
+        if metric == "latency_ms":
+            return self.latency_ms
+        quantities = self.quantities
+        return quantities.energy_mj if metric == "energy_mj" else quantities.run_peak_memory_bytes
 
     @property
     def iqr_ms(self) -> float:

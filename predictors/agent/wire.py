@@ -94,6 +94,11 @@ def clock_json() -> dict[str, float]:
 
 def _samples_json(samples: Sequence[LatencySample]) -> list[dict[str, Any]]:
     return [
-        {"index": sample.arch.genes[0], "cpu_ms": list(sample.cpu_ms), "wall_ms": list(sample.wall_ms)}
+        {
+            "index": sample.arch.genes[0],
+            "cpu_ms": list(sample.cpu_ms),
+            "wall_ms": list(sample.wall_ms),
+            "quantities": asdict(sample.quantities),
+        }
         for sample in samples
     ]

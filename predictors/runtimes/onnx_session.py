@@ -41,6 +41,7 @@ class OnnxSession:
         # Workers that spin between runs would burn CPU time, which is the clock.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self.file_size_bytes = len(model)
         source = self._session.get_inputs()[0]
         self._name = source.name
         self._feed = {self._name: np.ascontiguousarray(_images(source.shape) if example is None else example)}

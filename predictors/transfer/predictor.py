@@ -14,7 +14,7 @@ from predictors.errors import CorruptFitError, DeviceMismatchError, InvalidValue
 from predictors.fit_files import TRANSFERRED, StoredFit, read_fit, write_fit
 from predictors.predictor import Prediction
 from predictors.quality import Quality, cross_validate
-from predictors.sample import LatencySample
+from predictors.sample import LatencySample, Measured
 from predictors.transfer.model import FewShotFit, FewShotModel
 from predictors.transfer.sources import Scale, SourceMeasurements
 from predictors.transfer.spaces import gene_matrix, source_fitter, space_features
@@ -50,6 +50,7 @@ class TransferPredictor:
             raise InvalidValueError(f"sources must be other devices; got {device.name} itself")
         self.space = space
         self.device = device
+        self.metric: Measured = "latency_ms"
         self._seed = seed
         self._features = space_features(space)
         self._sources = [

@@ -12,7 +12,7 @@ from predictors.campaign import Campaign
 from predictors.device import Device
 from predictors.plausible import absurdities
 from predictors.rounds import repeated_archs
-from predictors.sample import LatencySample
+from predictors.sample import LatencySample, Quantities
 from searchspaces.space import Arch
 from service.errors import FieldError, InvalidAgentRequestError
 from service.schemas.agents import ClockBody, FinishBody, TimesBody
@@ -47,7 +47,13 @@ def campaign_of(task: MeasurementTask, result: Mapping[str, Any], device: Device
 
     def samples(field: str, of: Sequence[Arch]) -> tuple[LatencySample, ...]:
         return tuple(
-            LatencySample(of[item["index"]], device, tuple(item["cpu_ms"]), tuple(item["wall_ms"]))
+            LatencySample(
+                of[item["index"]],
+                device,
+                tuple(item["cpu_ms"]),
+                tuple(item["wall_ms"]),
+                Quantities(**item.get("quantities", {})),  # early results have none
+            )
             for item in result[field]
         )
 

@@ -107,6 +107,9 @@ def profile(
         typer.Option("--transfer/--no-transfer", help="Predict from other devices too; default: if few."),
     ] = None,
     refine: Annotated[bool, typer.Option(help="Measure what may be on the device's front.")] = False,
+    passes: Annotated[int, typer.Option(help="Timings of each network; more for a noisy machine.")] = 30,
+    memory: Annotated[bool, typer.Option("--memory", help="Peak memory of each run too.")] = False,
+    energy: Annotated[bool, typer.Option("--energy", help="Energy too, where there is a counter.")] = False,
     seed: Seed = 0,
     wait: Wait = True,
     as_json: AsJson = False,
@@ -117,6 +120,7 @@ def profile(
         name = the_supernet(client, supernet)
         body = {"supernet": name, "device": device, "runtime": runtime, "threads": threads}
         body |= {"transfer": transfer, "refine": refine}
+        body |= {"passes": passes, "memory": memory, "energy": energy}
         job = run_job(client, "profile", as_json=as_json, wait=wait, samples=samples, seed=seed, **body)
         if not as_json and wait:
             result = job["result"]

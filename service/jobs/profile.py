@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -21,7 +21,7 @@ from predictors.latency import LatencyPredictor
 from predictors.latency_files import AnyLatencyPredictor
 from predictors.profiler import MeasurementProtocol
 from predictors.runtimes.registry import get_runtime
-from predictors.sample import LatencySample
+from predictors.sample import BESIDES, LatencySample, Quantities
 from predictors.transfer.predictor import TransferPredictor
 from searchspaces.space import Arch, SearchSpace
 from searchspaces.variation import sample_lean
@@ -33,6 +33,7 @@ from service.jobs.measuring import measure_and_store
 from service.jobs.remote import export_candidates
 from service.jobs.transfer import transfer_of
 from service.rerank import worth_measuring
+from service.transfer import OWN_MIN
 
 CANDIDATES = 500  # random archs beyond those asked for, of which a transfer chooses what to measure
 
@@ -58,9 +59,12 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
     campaign = measured.campaign
     for arch, reason in campaign.failures.items():
         context.log(f"arch {arch.key} cannot run on {device.runtime}: {reason}")
+    for note in campaign.notes:
+        context.log(note)
     context.report("fit", 0, 1)
     predictor = LatencyPredictor(space, device) if transfer is None else transfer
-    record = _fit(predictor, trained, measured, context)
+    record = _fit(predictor, trained, measured, measured.samples, context)
+    others = _fit_besides(trained, measured, context)
     context.report("fit", 1, 1)
     return {
         "device": device.name,
@@ -69,6 +73,8 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
         "n_samples": record.n_samples,
         "n_failures": len(campaign.failures),
         "quality": dict(record.quality),
+        "other_predictors": others,
+        "quantities": _summary(campaign),
     }
 
 
@@ -117,7 +123,7 @@ def _here(
     """Measure on this machine."""
     payload, devices = job.payload, context.stores.devices
     runtime = get_runtime(device.runtime)
-    protocol = MeasurementProtocol(seed=payload["seed"])
+    protocol = _protocol(payload)
     campaign = measure_and_store(job.id, trained, archs, runtime, device, protocol, context)
     devices.put_device(device)
     return _Measured(device, campaign, devices.list_samples(trained.record.name, device.fingerprint))
@@ -133,11 +139,17 @@ def _there(
 ) -> _Measured:
     """Have an agent measure on its machine."""
     context.stores.devices.put_device(device)
-    protocol = MeasurementProtocol(seed=job.payload["seed"])
+    protocol = _protocol(job.payload)
     candidates = export_candidates(trained, archs, job, context)
     campaign = measure_on_agent(agent, device, trained.record.name, candidates, protocol, job, context)
     samples = context.stores.devices.list_samples(trained.record.name, device.fingerprint)
     return _Measured(device, campaign, samples)
+
+
+def _protocol(payload: Mapping[str, Any]) -> MeasurementProtocol:
+    """The protocol that a job asks for; what it does not name (an early job) is as the protocol has it."""
+    asked = {name: payload[name] for name in ("seed", "passes", "memory", "energy") if name in payload}
+    return MeasurementProtocol(**asked)
 
 
 def sample_archs(space: SearchSpace, n: int, seed: int) -> list[Arch]:
@@ -155,10 +167,14 @@ def sample_archs(space: SearchSpace, n: int, seed: int) -> list[Arch]:
 
 
 def _fit(
-    predictor: AnyLatencyPredictor, trained: Trained, measured: _Measured, context: JobContext
+    predictor: AnyLatencyPredictor,
+    trained: Trained,
+    measured: _Measured,
+    samples: Sequence[LatencySample],
+    context: JobContext,
 ) -> PredictorRecord:
-    """Fit, save and record a predictor."""
-    device, samples = measured.device, measured.samples
+    """Fit to these samples, save and record a predictor."""
+    device = measured.device
     predictor.fit_samples(samples)
     sources = {}
     if isinstance(predictor, TransferPredictor):
@@ -174,7 +190,7 @@ def _fit(
         fingerprint=device.fingerprint,
         supernet=trained.record.name,
         space=trained.record.space,
-        metric="latency_ms",
+        metric=predictor.metric,
         folder=str(folder),
         digest=digest,
         quality={**quality, **sources, **measured.campaign.repeatability},
@@ -183,6 +199,30 @@ def _fit(
     )
     context.stores.devices.put_predictor(record)
     return record
+
+
+def _fit_besides(trained: Trained, measured: _Measured, context: JobContext) -> dict[str, str]:
+    """Predictors of what else was measured often enough of the device; their ids by metric."""
+    found: dict[str, str] = {}
+    for metric in BESIDES:
+        samples = [sample for sample in measured.samples if sample.value(metric) is not None]
+        if len({sample.arch for sample in samples}) >= OWN_MIN:
+            predictor = LatencyPredictor(trained.supernet.space, measured.device, metric)
+            found[metric] = _fit(predictor, trained, measured, samples, context).id
+    return found
+
+
+def _summary(campaign: Campaign) -> dict[str, dict[str, float]]:
+    """Of each measured quantity: how many networks have it, its least, median and greatest value."""
+    columns = {
+        name: [value for s in campaign.samples if (value := getattr(s.quantities, name)) is not None]
+        for name in (field.name for field in fields(Quantities))
+    }
+    return {
+        name: {"n": len(v), "min": min(v), "median": float(np.median(v)), "max": max(v)}
+        for name, v in columns.items()
+        if v
+    }
 
 
 def _require_same_machine(device: Device, context: JobContext) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from fastapi import APIRouter
 
+from db.records import MeasuredSubnet
 from searchspaces.cost import cost
 from service.deps import StoresDep, SubnetPath
 from service.routes.fronts import point_answer
+from service.schemas.measurements import MeasurementAnswer
 from service.schemas.results import CostAnswer, SubnetAnswer
 from service.validate import find_arch, space_of
 
@@ -29,5 +33,20 @@ def get_subnet(stores: StoresDep, subnet_id: SubnetPath) -> SubnetAnswer:
         values=space.values(arch),
         resolution=spec.resolution,
         cost=CostAnswer.model_validate(costs),
+        measurements=[_measurement(found) for found in stores.devices.measured(supernet.name, arch.key)],
         fronts=[point_answer(point) for point in members],
+    )
+
+
+def _measurement(found: MeasuredSubnet) -> MeasurementAnswer:
+    sample = found.sample
+    return MeasurementAnswer(
+        device=sample.device.name,
+        fingerprint=sample.device.fingerprint,
+        campaign=found.campaign,
+        latency_ms=sample.latency_ms,
+        iqr_ms=sample.iqr_ms,
+        **asdict(sample.quantities),
+        suspect=not found.is_good,
+        measured_at=found.measured_at,
     )

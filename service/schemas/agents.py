@@ -10,6 +10,8 @@ from pydantic import Field
 from service.schemas.base import DIGEST_PATTERN, Answer, Name, Wire
 
 MAX_TIME_MS = 3_600_000.0
+MAX_BYTES = 2**50
+MAX_ENERGY_MJ = 1e9
 Epoch = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
 Time = Annotated[float, Field(gt=0, le=MAX_TIME_MS, description="ms")]
@@ -74,12 +76,21 @@ class ReleaseBody(Wire):
     reason: Text
 
 
+class QuantitiesBody(Wire):
+    """What else was measured of a network; null where it was not asked for or cannot be measured."""
+
+    file_size_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)] | None = None
+    run_peak_memory_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)] | None = None
+    energy_mj: Annotated[float, Field(gt=0, le=MAX_ENERGY_MJ)] | None = None
+
+
 class TimesBody(Wire):
     """Raw times in ms of network ``index`` of the task, in the order taken."""
 
     index: Index
     cpu_ms: Times
     wall_ms: Times
+    quantities: QuantitiesBody = QuantitiesBody()
 
 
 class FailureBody(Wire):

@@ -100,6 +100,14 @@ class ProfileJob(Wire):
         description="Measure evaluated subnets that may be on the front of this device, as far as its "
         "present predictor can tell",
     )
+    passes: int = Field(default=30, ge=5, le=120, description="Timings of each network: a longer protocol")
+    memory: bool = Field(
+        default=False,
+        description="Measure the peak memory of each run too, in a process of its own (seconds each)",
+    )
+    energy: bool = Field(
+        default=False, description="Measure energy too, where the device has a counter that can be read"
+    )
     seed: Seed = 0
 
 

@@ -9,6 +9,7 @@ from pydantic import ConfigDict
 
 from service.schemas.base import Answer
 from service.schemas.fidelity import FidelityAnswer
+from service.schemas.measurements import MeasurementAnswer
 from service.schemas.rerank import RerankedAnswer
 
 
@@ -86,7 +87,7 @@ class DevicePage(Answer):
 
 
 class PredictorAnswer(Answer):
-    """A latency predictor with its quality on held-out subnets."""
+    """A predictor of ``metric`` (latency_ms, …) with its quality on held-out subnets."""
 
     id: str
     device: str
@@ -234,7 +235,7 @@ class CostAnswer(Answer):
 
 
 class SubnetAnswer(Answer):
-    """One subnet: its values, its cost, and where it is a member of a front."""
+    """One subnet: its values, its cost, what was measured of it, and where it is a member of a front."""
 
     id: str
     supernet: str
@@ -243,6 +244,7 @@ class SubnetAnswer(Answer):
     values: dict[str, int | float | str]
     resolution: int
     cost: CostAnswer
+    measurements: list[MeasurementAnswer]
     fronts: list[FrontPointAnswer]
 
 

@@ -33,7 +33,7 @@ def upgrade() -> None:
         ("energy_mj", sa.Double()),
     ):
         op.add_column("latency_samples", sa.Column(name, kind, nullable=True))
-    found = [_campaign_of(row) for row in op.get_bind().execute(_finished_tasks()).mappings()]
+    found = [_campaign_of(dict(row)) for row in op.get_bind().execute(_finished_tasks()).mappings()]
     if found:
         op.bulk_insert(campaigns, found)
     _drop_from_tasks()
