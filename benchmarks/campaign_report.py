@@ -126,7 +126,8 @@ def text_of(name: str, row: Mapping[str, Any]) -> str:
     lines = [
         f"{name}: {verdict}; {repeats} ({row['required_spearman']} is required)",
         f"  {row['latency_ms']['n']} subnets; {len(row['failures'])} could not run",
-        f"  references: {row['references_geometric_mean_ms']:.4f} ms (geometric mean), scale {row['scale']:.3f}",
+        f"  references: {row['references_geometric_mean_ms']:.4f} ms (geometric mean), "
+        f"scale {row['scale']:.3f}",
     ]
     for field, label, unit in (
         ("latency_ms", "latency, ms", 1.0),

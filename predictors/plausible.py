@@ -41,7 +41,8 @@ def require_plausible(campaign: Campaign, *, resolution_ms: float) -> None:
     """Raise ImplausibleTimesError, which names the network and the field, for times that cannot be."""
     for kind in ("samples", "repeats", "references"):
         for sample in getattr(campaign, kind):
-            threads = None if sample.device.runtime in ACCELERATORS else sample.device.threads
+            device = sample.device
+            threads = math.inf if device.runtime in ACCELERATORS else device.threads
             for field, problem in absurdities(
                 sample.cpu_ms, sample.wall_ms, threads=threads, resolution_ms=resolution_ms
             ):

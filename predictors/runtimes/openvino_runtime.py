@@ -24,7 +24,8 @@ PRECISION = "f32"  # unless it is said, the CPU plugin silently computes in bf16
 class OpenVinoSession:
     """A compiled model of one input and one output, and an example to time it on."""
 
-    def __init__(self, compiled: ov.CompiledModel, example: Images) -> None:
+    def __init__(self, compiled: ov.CompiledModel, example: Images, file_size_bytes: int) -> None:
+        self.file_size_bytes = file_size_bytes
         self._request = compiled.create_infer_request()
         self._example = np.ascontiguousarray(example)
         self._request.set_input_tensor(ov.Tensor(self._example, shared_memory=True))
@@ -68,7 +69,8 @@ class OpenVinoRuntime:
         Raises UnsupportedModelError for a model that OpenVINO cannot compile, or not in fp32.
         """
         model = self._exporter.export(module, example).SerializeToString()
-        return OpenVinoSession(compile_cpu(self._core, model, threads=threads), example.numpy())
+        compiled = compile_cpu(self._core, model, threads=threads)
+        return OpenVinoSession(compiled, example.numpy(), len(model))
 
     def limit_threads(self, threads: int) -> AbstractContextManager[None]:  # noqa: ARG002
         """Nothing to do: a session's threads were fixed when it was loaded."""

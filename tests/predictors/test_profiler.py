@@ -9,14 +9,19 @@ import torch
 from torch import nn
 
 from predictors.errors import (
+    ImplausibleTimesError,
     InvalidValueError,
     MeasurementStoppedError,
     UnstableMeasurementError,
     UnsupportedModelError,
 )
 from predictors.profiler import MeasurementProtocol, ProfileProgress, profile, run_campaign
+from predictors.references.modules import reference_candidates
+from predictors.references.onnx_models import reference_nets
 from predictors.runtimes.eager import EagerRuntime
-from tests.predictors.fakes import DEVICE, FakeRuntime, archs, candidates, steady
+from predictors.runtimes.onnx_session import OnnxSession
+from searchspaces.space import Arch
+from tests.predictors.fakes import DEVICE, FakeNet, FakeRuntime, archs, candidates, steady
 
 QUICK = MeasurementProtocol(seconds=0, passes=6)
 
@@ -195,3 +200,28 @@ def test_real_networks_are_ranked_by_their_size() -> None:
     protocol = MeasurementProtocol(seconds=0, passes=9, repeat_fraction=0.0)
     samples = profile(runtime, runtime.device(), nets, protocol)
     assert np.argsort([sample.latency_ms for sample in samples]).tolist() == [1, 2, 0]
+
+
+@pytest.mark.parametrize(("ms", "wall_over_cpu"), [(0.0, 1.0), (1e-6, 1.0), (5.0, 0.5), (4e6, 1.0)])
+def test_times_that_cannot_be_are_refused_here_too(ms: float, wall_over_cpu: float) -> None:
+    runtime = FakeRuntime(wall_over_cpu=wall_over_cpu)
+    nets = candidates([steady(1.0 * wall_over_cpu), steady(ms)]) if ms < 1 else candidates([steady(ms)] * 2)
+    protocol = MeasurementProtocol(seconds=0, passes=2, repeat_fraction=1.0, rounds=1)
+    with pytest.raises(ImplausibleTimesError, match="absurd"):
+        run_campaign(runtime, DEVICE, nets, protocol, clock=runtime.time.clock)
+
+
+def test_reference_networks_run_in_the_same_rotation_and_are_no_samples() -> None:
+    runtime, nets = FakeRuntime(), candidates([steady(1.0), steady(2.0)])
+    references = {Arch("reference@1", (0,)): (FakeNet(steady(7.0)), torch.zeros(1))}
+    campaign = run_campaign(runtime, DEVICE, nets, QUICK, references=references, clock=runtime.time.clock)
+    assert [sample.arch for sample in campaign.samples] == archs(2)
+    assert [sample.cpu_ms for sample in campaign.references] == [(7.0,) * 6]
+    assert [sample.arch for sample in campaign.repeats] == [campaign.repeats[0].arch]
+
+
+def test_the_reference_networks_are_the_same_in_torch_and_in_onnx() -> None:
+    for model, (module, images) in zip(reference_nets(), reference_candidates().values(), strict=True):
+        with torch.inference_mode():
+            expected = module(images).numpy()
+        assert np.allclose(OnnxSession(model).outputs(images.numpy()), expected, atol=1e-5)

@@ -56,7 +56,7 @@ class OpenVinoInt8Runtime:
             compiled = compile_cpu(self._core, model, threads=threads)
             if not int8_layers(compiled):
                 raise UnsupportedModelError(f"openvino {ov.__version__} runs no layer of it in int8")
-            return OpenVinoSession(compiled, example.numpy())
+            return OpenVinoSession(compiled, example.numpy(), len(model))
 
         return self._quantised.open(module, example, start)
 
