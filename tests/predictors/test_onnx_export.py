@@ -165,7 +165,7 @@ def test_large_images_with_several_chunks() -> None:
     check(net, torch.rand(1, 2, net.resolution, net.resolution))
 
 
-def test_a_known_layer_is_not_traced_again_and_gets_its_own_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_known_layer_is_not_recorded_again_and_has_its_own_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     exporter = OnnxExporter()
     first, second = network(0), network(0)
     with torch.no_grad():
@@ -173,7 +173,7 @@ def test_a_known_layer_is_not_traced_again_and_gets_its_own_weights(monkeypatch:
             parameter.mul_(1.1)
     images = torch.rand(1, 2, first.resolution, first.resolution)
     exporter.export(first, images)
-    monkeypatch.setattr("predictors.runtimes.onnx_export.trace", None)
+    monkeypatch.setattr("predictors.runtimes.onnx_export.record", None)
     model = exporter.export(second, images).SerializeToString()
     with torch.no_grad():
         expected = second(images).numpy()
