@@ -51,10 +51,11 @@ def run_study(
     pool: EvaluationPool,
     store: StudyStore,
     *,
+    until: int | None = None,
     report: Callable[[StudyProgress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> StudyResult:
-    """Run a study to its budget, from wherever the store says it is.
+    """Run a study to its budget, or to ``until`` trials, from wherever the store says it is.
 
     ``searcher`` has an empty history: what the store holds is told to it first. ``report`` is
     called whenever a chunk of evaluations is stored. When ``should_stop`` returns True the chunks
@@ -62,13 +63,19 @@ def run_study(
 
     Raises ConfigError for settings out of range, EvaluatorError when the evaluator breaks its
     contract or fails on every arch, and InfeasibleError when no evaluated arch satisfies the
-    constraints; the message names them and the closest value found.
+    constraints; the message names them and the closest value found. ``until`` must be a whole number
+    of batches below the budget, for batches are told whole: otherwise ConfigError.
     """
     check_settings(study)
+    if until is not None and not (0 < until < study.budget and until % study.batch_size == 0):
+        raise ConfigError(
+            f"until must be a multiple of batch_size {study.batch_size} below the budget {study.budget}; "
+            f"got {until}"
+        )
     store.create_study(study)
     run = _Run(study, pool, store, report or (lambda _: None), should_stop or (lambda: False))
-    result = run.advance(searcher)
-    if not result.stopped:
+    result = run.advance(searcher, until or study.budget)
+    if not result.stopped and (until is None or result.exhausted):
         check_outcome(study, run.evaluations)
     return result
 
@@ -91,12 +98,12 @@ class _Run:
     def n_trials(self) -> int:
         return len(self.evaluations)
 
-    def advance(self, searcher: Searcher) -> StudyResult:
-        """Batch by batch to the budget, the end of the space or a stop; first those in the store."""
+    def advance(self, searcher: Searcher, until: int) -> StudyResult:
+        """Batch by batch to so many trials, the end of the space or a stop; first those in the store."""
         study = self.study
         stored = self.store.list_trials(study.id)
         number, exhausted = 0, False
-        while number < study.budget and not exhausted:
+        while number < until and not exhausted:
             size = min(study.batch_size, study.budget - number)
             batch = stored[number : number + size]
             if not batch:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from db.study_inputs import Refinement
 from nas.answers.constraints import ConstraintEffect, constraint_effects
 from nas.answers.outlook import Outlook, outlook
 from nas.answers.trend import Trend, trend
@@ -48,6 +49,8 @@ class Answers:
     constraints: tuple[ConstraintEffect, ...]
     milliseconds: tuple[Milliseconds, ...]
     race: tuple[Curve, ...]
+    n_learned: int
+    refinements: tuple[Refinement, ...]
     warnings: tuple[str, ...]
 
 
@@ -74,6 +77,8 @@ def answers(study_id: str, stores: Stores) -> Answers:
         constraints=constraint_effects(evaluations, study.objectives, study.constraints),
         milliseconds=() if divided is None else tuple(_milliseconds(trial, divided) for trial in front),
         race=_race(study_id, stores),
+        n_learned=len(stores.inputs.learned(study_id)),
+        refinements=tuple(stores.inputs.refinements(study_id)),
         warnings=warnings + reasons,
     )
 
@@ -86,10 +91,12 @@ def _finished(stores: Stores, study_id: str) -> list[Evaluation]:
 def _predictor(
     study: Study, space: SearchSpace, stores: Stores
 ) -> tuple[AnyLatencyPredictor | None, tuple[str, ...]]:
-    """The study's latency predictor, or why there is none."""
-    if study.predictor is None:
+    """The latency predictor of the study's last trials, or why there is none."""
+    refinements = stores.inputs.refinements(study.id)
+    predictor_id = refinements[-1].predictor if refinements else study.predictor
+    if predictor_id is None:
         return None, ("the study has no latency predictor, so milliseconds are not divided over layers",)
-    record = stores.devices.get_predictor(study.predictor)
+    record = stores.devices.get_predictor(predictor_id)
     try:
         return load_latency(Path(record.folder), space), ()
     except CorruptFitError as error:

@@ -12,6 +12,7 @@ from db.jobs import JobStore
 from db.remote.agents import AgentStore
 from db.remote.measurements import MeasurementStore
 from db.session import Database, Transactions
+from db.study_inputs import StudyInputs
 from db.study_store import SqlStudyStore
 from db.supernets import SupernetStore
 from service.artifacts import ArtifactFiles
@@ -29,6 +30,7 @@ class Stores:
     agents: AgentStore
     measurements: MeasurementStore
     studies: SqlStudyStore
+    inputs: StudyInputs
     evaluations: EvaluationStore
     artifacts: ArtifactStore
     files: ArtifactFiles
@@ -44,6 +46,7 @@ def open_stores(database: Transactions, settings: Settings) -> Stores:
         agents=AgentStore(database),
         measurements=MeasurementStore(database),
         studies=SqlStudyStore(database),
+        inputs=StudyInputs(database),
         evaluations=EvaluationStore(database),
         artifacts=ArtifactStore(database),
         files=ArtifactFiles(settings.artifacts_url),

@@ -35,7 +35,7 @@ from service.settings import Settings
 from service.stores import Stores
 from service.validate_imports import NO_IMAGES, WITHOUT_IMAGES, check_accuracy, check_checkpoint
 from service.validate_networks import check_networks
-from service.validate_race import check_race
+from service.validate_race import check_race, check_refine
 from service.validate_transfer import check_known, check_runs
 
 _Config = create_model(  # the fields of TrainConfig without coercion; their ranges are its own business
@@ -159,6 +159,7 @@ def _search(job: SearchJob, stores: Stores) -> Iterator[FieldError]:
     if job.searcher not in SEARCHERS:
         yield FieldError("#/searcher", f"no searcher of this name; there are {', '.join(SEARCHERS)}")
     yield from check_race(job, stores)
+    yield from check_refine(job)
     unknown = list(_supernet(job.supernet, stores))
     yield from unknown
     device = resolve_device(job.device)

@@ -1,4 +1,4 @@
-"""Checks of the race of a search job."""
+"""Checks of the race of a search job, and of its refinement."""
 
 from __future__ import annotations
 
@@ -34,6 +34,21 @@ def check_race(job: SearchJob, stores: Stores) -> Iterator[FieldError]:
         yield FieldError("#/budget", f"must be at least 1 for each of {n_racers} racers; got {job.budget}")
     elif sound and job.study is not None:
         yield from _study(job, _race(job, job.study, names), stores)
+
+
+def check_refine(job: SearchJob) -> Iterator[FieldError]:
+    """What is wrong with ``refine``: it needs accuracy and latency, one searcher and two batches."""
+    if job.refine == 0:
+        return
+    if job.race is not None:
+        yield FieldError("#/refine", "must be 0 in a race, whose searchers share one predictor")
+    missing = {"top1", "latency_ms"} - {objective.metric for objective in job.objectives}
+    if missing:
+        yield FieldError("#/refine", f"needs the objective {min(missing)!r}")
+    if job.budget <= job.batch_size:
+        yield FieldError(
+            "#/refine", f"needs a budget above batch_size {job.batch_size}; got budget {job.budget}"
+        )
 
 
 def _race(job: SearchJob, study_id: str, names: list[str]) -> Race:

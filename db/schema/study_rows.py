@@ -1,4 +1,4 @@
-"""Rows of studies, trials, their values and the stored fronts."""
+"""Rows of studies, what they rest on, trials, their values and the stored fronts."""
 
 from __future__ import annotations
 
@@ -107,3 +107,38 @@ class FrontMemberRow(Base):
         ),
         CheckConstraint("test_top1 >= 0 AND test_top1 <= 1", name="test_top1_share"),
     )
+
+
+class LearnedTrialRow(Base):
+    """A trial of an earlier study that a study's searcher learned from, in the order told."""
+
+    __tablename__ = "learned_trials"
+
+    study_id: Mapped[str] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    from_study: Mapped[str]
+    number: Mapped[int]
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["from_study", "number"], ["trials.study_id", "trials.number"], ondelete="CASCADE"
+        ),
+        CheckConstraint("position >= 0", name="position"),
+    )
+
+
+class StudyPredictorRow(Base):
+    """The latency predictor of a study's trials from ``first_number`` on, in place of the one before.
+
+    ``n_measured`` subnets were measured for it; ``reason`` says why none were.
+    """
+
+    __tablename__ = "study_predictors"
+
+    study_id: Mapped[str] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"), primary_key=True)
+    first_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    predictor: Mapped[str]
+    n_measured: Mapped[int]
+    reason: Mapped[str | None]
+
+    __table_args__ = (CheckConstraint("first_number > 0 AND n_measured >= 0", name="numbers"),)

@@ -13,6 +13,8 @@ ROWS = (
     study_rows.TrialRow,
     study_rows.TrialValueRow,
     study_rows.FrontMemberRow,
+    study_rows.LearnedTrialRow,
+    study_rows.StudyPredictorRow,
     registry_rows.SupernetRow,
     registry_rows.FingerprintRow,
     registry_rows.DeviceRow,

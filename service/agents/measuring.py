@@ -37,35 +37,47 @@ def measure_on_agent(
     protocol: MeasurementProtocol,
     job: Job,
     context: JobContext,
+    *,
+    campaign_id: str | None = None,
 ) -> Campaign:
     """Have an agent time subnets; its samples are stored, and are returned on the device's scale.
 
     ``candidates`` makes their stored models. A job that is resumed goes on with the tasks that it
-    queued before, and makes none. Raises UnstableMeasurementError for a suspect result,
-    AgentUnavailableError, AgentQuarantinedError, DeviceMismatchError when the agent was enrolled again
-    as another machine; JobStoppedError when stopped.
+    queued before, and makes none; ``campaign_id`` (the job's id, by default) tells its
+    campaigns apart. Raises UnstableMeasurementError for a suspect result, AgentUnavailableError,
+    AgentQuarantinedError, DeviceMismatchError when the agent was enrolled again as another machine;
+    JobStoppedError when stopped.
     """
-    if not context.stores.measurements.of_job(job.id):
+    name = campaign_id or job.id
+    if not _tasks(name, job, context):
         references = tuple(
             store_model(f"reference-{VERSION}-{number}.onnx", model, job, context)
             for number, model in enumerate(reference_nets())
         )
         tasks = [
-            NewTask(f"{job.id}-{number}", job.id, agent.name, device.fingerprint, protocol, part, references)
+            NewTask(f"{name}-{number}", job.id, agent.name, device.fingerprint, protocol, part, references)
             for number, part in enumerate(_parts(candidates))
         ]
         context.stores.measurements.add(tasks)
-    done = _wait(agent.name, device, job, context)
+    done = _wait(name, agent.name, device, job, context)
     return _collect(done, device, supernet, context)
 
 
-def _wait(name: str, device: Device, job: Job, context: JobContext) -> list[MeasurementTask]:
-    """The tasks of a job once all are done; raises as ``measure_on_agent``."""
+def _tasks(campaign_id: str, job: Job, context: JobContext) -> list[MeasurementTask]:
+    """The job's tasks of one campaign."""
+    tasks = context.stores.measurements.of_job(job.id)
+    return [task for task in tasks if task.id.rpartition("-")[0] == campaign_id]
+
+
+def _wait(
+    campaign_id: str, name: str, device: Device, job: Job, context: JobContext
+) -> list[MeasurementTask]:
+    """The tasks of a campaign once all are done; raises as ``measure_on_agent``."""
     began = datetime.now(UTC)
     while True:
         context.check_stop()
         agent = context.stores.agents.get(name)  # before its tasks, which say more of a quarantine
-        tasks = context.stores.measurements.of_job(job.id)
+        tasks = _tasks(campaign_id, job, context)
         for task in tasks:
             _check(task)
         steps = [_steps(task) for task in tasks]

@@ -143,6 +143,12 @@ def search(
         str, typer.Option(help="evaluated, or predicted (an imported supernet's predictor).")
     ] = "evaluated",
     study: Annotated[str | None, typer.Option(help="Id of the study; default: the job's.")] = None,
+    warm_start: Annotated[
+        bool, typer.Option("--warm-start/--cold", help="Learn from earlier studies of the supernet.")
+    ] = True,
+    refine: Annotated[
+        int, typer.Option(help="How many subnets to measure on the way, to predict latency better.")
+    ] = 0,
     seed: Seed = 0,
     wait: Wait = True,
     as_json: AsJson = False,
@@ -160,7 +166,7 @@ def search(
         body["accuracy"] = accuracy
         racers = None if race is None else [name.strip() for name in race.split(",")]
         sizes = {"budget": budget, "batch_size": batch_size, "seed": seed, "study": study}
-        contest = {"race": racers, "repeats": repeats}
+        contest = {"race": racers, "repeats": repeats, "warm_start": warm_start, "refine": refine}
         job = run_job(client, "search", as_json=as_json, wait=wait, **body, **sizes, **contest)
         if not as_json and wait:
             result = job["result"]
@@ -169,6 +175,8 @@ def search(
                 f"{result['front_size']} on the front, hypervolume {result['hypervolume']:.4g}; "
                 f"see it with: nas front --study {result['study']}"
             )
+            if result.get("not_measured"):
+                err.print(clean(f"note: not all of it was measured: {result['not_measured']}"), markup=False)
             show_race(result.get("race", ()))
 
 

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from predictors.campaign import Campaign
 from predictors.device import Device
+from predictors.errors import UnstableMeasurementError
 from predictors.profiler import Candidates, MeasurementProtocol, run_campaign
 from predictors.references.modules import reference_candidates
 from predictors.runtimes.registry import get_runtime
@@ -15,6 +16,8 @@ from predictors.trust import unstable
 from searchspaces.space import Arch
 from service.jobs.context import JobContext
 from service.jobs.inputs import Trained
+
+ATTEMPTS = 2
 
 
 def local_runtime(device: Device) -> Runtime | None:
@@ -77,3 +80,23 @@ def measure_and_store(
     if record.reason is not None:
         raise unstable(record.reason, record.repeatability)
     return campaign.scaled(record.scale)
+
+
+def measure_patiently(
+    campaign_id: str,
+    trained: Trained,
+    archs: Sequence[Arch],
+    runtime: Runtime,
+    device: Device,
+    seed: int,
+    context: JobContext,
+) -> Campaign | None:
+    """``measure_and_store`` once more if the first campaign is suspect; None, and a log, if both are."""
+    for attempt in range(ATTEMPTS):
+        protocol = MeasurementProtocol(seed=seed + attempt)
+        name = f"{campaign_id}-{attempt}"
+        try:
+            return measure_and_store(name, trained, archs, runtime, device, protocol, context)
+        except UnstableMeasurementError as error:
+            context.log(str(error))
+    return None

@@ -63,7 +63,7 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
         context.log(note)
     context.report("fit", 0, 1)
     predictor = LatencyPredictor(space, device) if transfer is None else transfer
-    record = _fit(predictor, trained, measured, measured.samples, context)
+    record = fit_predictor(predictor, trained, measured, measured.samples, context)
     others = _fit_besides(trained, measured, context)
     context.report("fit", 1, 1)
     return {
@@ -101,7 +101,7 @@ def _chosen(
 
 
 @dataclass(frozen=True, slots=True)
-class _Measured:
+class Measured:
     """A campaign of this job, and all samples that its device has of the supernet, on one scale."""
 
     device: Device
@@ -117,16 +117,14 @@ def _local_device(job: Job, context: JobContext) -> Device:
     return device
 
 
-def _here(
-    device: Device, job: Job, trained: Trained, archs: Sequence[Arch], context: JobContext
-) -> _Measured:
+def _here(device: Device, job: Job, trained: Trained, archs: Sequence[Arch], context: JobContext) -> Measured:
     """Measure on this machine."""
     payload, devices = job.payload, context.stores.devices
     runtime = get_runtime(device.runtime)
     protocol = _protocol(payload)
     campaign = measure_and_store(job.id, trained, archs, runtime, device, protocol, context)
     devices.put_device(device)
-    return _Measured(device, campaign, devices.list_samples(trained.record.name, device.fingerprint))
+    return Measured(device, campaign, devices.list_samples(trained.record.name, device.fingerprint))
 
 
 def _there(
@@ -136,14 +134,14 @@ def _there(
     trained: Trained,
     archs: Sequence[Arch],
     context: JobContext,
-) -> _Measured:
+) -> Measured:
     """Have an agent measure on its machine."""
     context.stores.devices.put_device(device)
     protocol = _protocol(job.payload)
     candidates = export_candidates(trained, archs, job, context)
     campaign = measure_on_agent(agent, device, trained.record.name, candidates, protocol, job, context)
     samples = context.stores.devices.list_samples(trained.record.name, device.fingerprint)
-    return _Measured(device, campaign, samples)
+    return Measured(device, campaign, samples)
 
 
 def _protocol(payload: Mapping[str, Any]) -> MeasurementProtocol:
@@ -166,14 +164,14 @@ def sample_archs(space: SearchSpace, n: int, seed: int) -> list[Arch]:
     return list(archs)
 
 
-def _fit(
+def fit_predictor(
     predictor: AnyLatencyPredictor,
     trained: Trained,
-    measured: _Measured,
+    measured: Measured,
     samples: Sequence[LatencySample],
     context: JobContext,
 ) -> PredictorRecord:
-    """Fit to these samples, save and record a predictor."""
+    """Fit to these samples, save and record a predictor, which may hold an earlier fit."""
     device = measured.device
     predictor.fit_samples(samples)
     sources = {}
@@ -201,14 +199,14 @@ def _fit(
     return record
 
 
-def _fit_besides(trained: Trained, measured: _Measured, context: JobContext) -> dict[str, str]:
+def _fit_besides(trained: Trained, measured: Measured, context: JobContext) -> dict[str, str]:
     """Predictors of what else was measured often enough of the device; their ids by metric."""
     found: dict[str, str] = {}
     for metric in BESIDES:
         samples = [sample for sample in measured.samples if sample.value(metric) is not None]
         if len({sample.arch for sample in samples}) >= OWN_MIN:
             predictor = LatencyPredictor(trained.supernet.space, measured.device, metric)
-            found[metric] = _fit(predictor, trained, measured, samples, context).id
+            found[metric] = fit_predictor(predictor, trained, measured, samples, context).id
     return found
 
 

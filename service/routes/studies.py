@@ -14,6 +14,7 @@ from service.schemas.answers import (
     CurveAnswer,
     MillisecondsAnswer,
     OutlookAnswer,
+    RefinementAnswer,
     StudyAnswers,
     TrendAnswer,
 )
@@ -63,6 +64,8 @@ def get_answers(stores: StoresDep, study_id: StudyPath) -> StudyAnswers:
         constraints=[ConstraintEffectAnswer.model_validate(item) for item in found.constraints],
         milliseconds=[MillisecondsAnswer.model_validate(item) for item in found.milliseconds],
         race=[CurveAnswer.model_validate(item) for item in found.race],
+        n_learned=found.n_learned,
+        refinements=[RefinementAnswer.model_validate(item) for item in found.refinements],
         warnings=list(found.warnings),
     )
 

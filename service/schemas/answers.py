@@ -76,8 +76,23 @@ class CurveAnswer(Answer):
     high: list[float]
 
 
+class RefinementAnswer(Answer):
+    """Trials from ``first_number`` on have their latency from ``predictor``.
+
+    ``n_measured`` subnets were measured for it; ``reason`` says why it is still the one before.
+    """
+
+    first_number: int
+    predictor: str
+    n_measured: int
+    reason: str | None
+
+
 class StudyAnswers(Answer):
-    """What is known of a study. ``warnings`` say what could not be answered, and why."""
+    """What is known of a study. ``warnings`` say what could not be answered, and why.
+
+    ``n_learned`` trials of earlier studies were what its searcher started from.
+    """
 
     study: str
     objectives: list[ObjectiveAnswer]
@@ -91,4 +106,6 @@ class StudyAnswers(Answer):
     constraints: list[ConstraintEffectAnswer]
     milliseconds: list[MillisecondsAnswer]
     race: list[CurveAnswer]
+    n_learned: int
+    refinements: list[RefinementAnswer]
     warnings: list[str]

@@ -172,6 +172,18 @@ class SearchJob(Wire):
     batch_size: int = Field(default=20, ge=1, le=1000)
     seed: Seed = 0
     study: Name | None = Field(default=None, description="Id of the study; null: the job's id")
+    warm_start: bool = Field(
+        default=True,
+        description="Learn from earlier studies of the supernet (searcher guided); a study that is "
+        "continued keeps what it began with",
+    )
+    refine: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="Subnets to measure on the device during the search, near the front and with wide "
+        "intervals; the latency predictor is fitted anew after a third and two thirds of the budget",
+    )
 
 
 class SubnetGenes(Wire):

@@ -131,7 +131,7 @@ class ConstraintAnswer(Answer):
 
 
 class StudyAnswer(Answer):
-    """One search; ``predictor`` is the id of the latency predictor that it uses from beginning to end.
+    """One search; ``predictor`` is the id of the latency predictor that it began with.
 
     ``race`` is the id of the study that unites the race in which this one is a racer.
     """

@@ -15,7 +15,7 @@ from nas.evaluate.ray_pool import RayPool
 from nas.evaluate.ray_workers import EvaluatorFactory
 from nas.types import Evaluation
 from searchspaces.space import Arch
-from service.jobs import search
+from service.jobs.searching import evaluation
 from service.runner import main
 
 WITNESS = "NAS_TEST_WITNESS"  # environment variable: file of lines "NODE ARCHKEY"
@@ -52,5 +52,5 @@ def witnessed_pool(factory: EvaluatorFactory, *rest: Any, **options: Any) -> Ray
 
 
 if __name__ == "__main__":
-    search.RayPool = witnessed_pool  # type: ignore[misc, assignment]
+    evaluation.RayPool = witnessed_pool  # type: ignore[misc, assignment]
     raise SystemExit(main())

@@ -11,8 +11,9 @@ import pytest
 from db.ids import new_id
 from db.records import Job, JobKind, PredictorRecord
 from predictors.latency import LatencyPredictor
+from predictors.latency_files import AnyLatencyPredictor
 from service.jobs.context import JobContext, Reporter
-from service.jobs.search import _study
+from service.jobs.searching.begin import load_predictor, study_of
 from service.settings import Settings
 from service.stores import Stores
 from tests.service.conftest import DEVICE, SPACE, seed_records
@@ -56,7 +57,7 @@ def search_job(stores: Stores, study: str | None) -> Job:
     return stores.jobs.submit(JobKind.SEARCH, payload)
 
 
-def latency_of(predictor: LatencyPredictor | None) -> float:
+def latency_of(predictor: AnyLatencyPredictor | None) -> float:
     assert predictor is not None
     return float(predictor.predict([LARGEST]).mean[0])
 
@@ -71,16 +72,19 @@ def test_resumed_study_keeps_its_first_predictor(
     job = search_job(stores, name)
 
     first = profiled(stores, tmp_path / "first", slowdown=1.0)
-    begun, before = _study(job, supernet, SPACE, context)
+    begun = study_of(job, supernet, SPACE, context)
+    before = load_predictor(begun.predictor, SPACE, context)
     assert begun.predictor == first
-    stores.studies.create_study(begun)
+    assert stores.studies.get_study(begun.id) == begun
 
     second = profiled(stores, tmp_path / "second", slowdown=100.0)
-    resumed, after = _study(job, supernet, SPACE, context)
+    resumed = study_of(job, supernet, SPACE, context)
+    after = load_predictor(resumed.predictor, SPACE, context)
     assert resumed == begun
     assert latency_of(after) == latency_of(before)
 
-    fresh, newest = _study(search_job(stores, None), supernet, SPACE, context)
+    fresh = study_of(search_job(stores, None), supernet, SPACE, context)
+    newest = load_predictor(fresh.predictor, SPACE, context)
     assert fresh.predictor == second
     assert latency_of(newest) > 10 * latency_of(before)
     assert fresh.objectives[1].reference > 10 * begun.objectives[1].reference

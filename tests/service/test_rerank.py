@@ -27,7 +27,7 @@ from service.cli import app
 from service.client import Client
 from service.jobs import measuring, profile
 from service.jobs.context import JobContext, Reporter
-from service.jobs.search import _study
+from service.jobs.searching.begin import load_predictor, study_of
 from service.rerank import comparable, worth_measuring
 from service.stores import Stores, open_database, open_stores
 from tests.contracts.predictor import sample_archs
@@ -114,7 +114,8 @@ def test_a_new_device_is_ranked_from_ten_measurements(
 
     assert_refined(result, live_stores, context)
     search = replace(a_job(live_stores), payload=_search_payload())
-    study, predictor = _study(search, live_stores.supernets.get("digits"), SPACE, context)
+    study = study_of(search, live_stores.supernets.get("digits"), SPACE, context)
+    predictor = load_predictor(study.predictor, SPACE, context)
     assert isinstance(predictor, TransferPredictor)
     assert study.predictor == live_stores.devices.latest_predictor("digits", "board").id
 
