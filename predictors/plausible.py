@@ -42,7 +42,7 @@ def require_plausible(campaign: Campaign, *, resolution_ms: float) -> None:
     for kind in ("samples", "repeats", "references"):
         for sample in getattr(campaign, kind):
             device = sample.device
-            threads = math.inf if device.runtime in ACCELERATORS else device.threads
+            threads = None if device.runtime in ACCELERATORS else device.threads
             for field, problem in absurdities(
                 sample.cpu_ms, sample.wall_ms, threads=threads, resolution_ms=resolution_ms
             ):

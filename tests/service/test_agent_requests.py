@@ -17,6 +17,7 @@ from predictors.agent.wire import CANDIDATES, Description, clock_json, numbered
 from predictors.protocol import MeasurementProtocol
 from predictors.rounds import repeated_archs
 from service.agents.identity import agent_device
+from service.agents.results import campaign_of
 from service.agents.secret import digest_of
 from service.app import create_app
 from service.settings import load_settings
@@ -337,3 +338,19 @@ def test_an_agent_reads_the_files_of_its_task_only(guarded: TestClient) -> None:
     agent.lease()
     assert_problem(guarded.get(f"/api/v1/artifacts/{digest}", headers=mine), 404)  # allowed, but no such file
     assert_problem(guarded.get(f"/api/v1/artifacts/{'0' * 64}", headers=mine), 401)
+
+
+def test_quantities_come_with_the_times_and_absurd_ones_are_refused(agent: Agent) -> None:
+    task_id = agent.add_task()
+    agent.lease()
+    body = result()
+    for field, value in (("run_peak_memory_bytes", 0), ("energy_mj", -1.0), ("file_size_bytes", 2**60)):
+        body["samples"][3]["quantities"] = {field: value}
+        problem = assert_problem(agent.finish(task_id, body), 422)
+        assert f"#/samples/3/quantities/{field}" in [error["pointer"] for error in problem["errors"]]
+    body["samples"][3]["quantities"] = {"run_peak_memory_bytes": 4096, "energy_mj": None}
+    assert agent.finish(task_id, body).json()["state"] == "done"
+    task = agent.stores.measurements.get(task_id, "pi")
+    assert task.result is not None
+    found = campaign_of(task, task.result, agent_device("pi", PI)).samples
+    assert [s.quantities.run_peak_memory_bytes for s in found[2:5]] == [None, 4096, None]

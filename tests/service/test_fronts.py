@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from db.records import FidelityRecord, SupernetRecord
 from nas.types import Evaluation
+from predictors.sample import LatencySample, Quantities
 from service.routes.fronts import guard_cell
 from service.stores import Stores
 from tests.service.conftest import DEVICE, SPACE, seed_front, seed_records
@@ -156,6 +157,22 @@ def test_subnet_has_its_values_cost_and_fronts(http: TestClient, ids: list[str])
     assert answer["values"]["resolution"] == answer["resolution"]
     assert answer["cost"]["params"] > 0
     assert [point["number"] for point in answer["fronts"]] == [2]
+    assert answer["measurements"] == []
+
+
+def test_subnet_shows_what_was_measured_of_it(http: TestClient, stores: Stores, ids: list[str]) -> None:
+    arch = stores.studies.find_arch("digits", ids[1].partition(":")[2])
+    quantities = Quantities(5000, 2**20, None)
+    measured = LatencySample(arch, DEVICE, (2.0, 4.0), (9.0, 9.0), quantities)
+    stores.devices.add_samples("digits", [measured], campaign="mine")
+    (found,) = http.get(f"/api/v1/subnets/{ids[1]}").json()["measurements"]
+    assert (found["device"], found["campaign"], found["suspect"]) == (DEVICE.name, "mine", False)
+    assert (found["latency_ms"], found["iqr_ms"]) == (3.0, 1.0)
+    assert (found["file_size_bytes"], found["run_peak_memory_bytes"], found["energy_mj"]) == (
+        5000,
+        2**20,
+        None,
+    )
 
 
 def test_studies_and_trials_are_paged(http: TestClient, ids: list[str]) -> None:
