@@ -53,11 +53,17 @@ def local_name(runtime: str) -> str:
 
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
-    if info.exists():
-        match = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE)
+    found = processor_name(info.read_text()) if info.exists() else None
+    return found or platform.processor() or "unknown processor"
+
+
+def processor_name(cpuinfo: str) -> str | None:
+    """The processor in the text of ``/proc/cpuinfo``; on ARM, where it has no name there, the board."""
+    for field in ("model name", "Model"):
+        match = re.search(rf"^{field}\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
         if match:
             return match[1].strip()
-    return platform.processor() or "unknown processor"
+    return None
 
 
 def _cores() -> int:
