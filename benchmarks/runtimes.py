@@ -1,7 +1,7 @@
 """The same random subnets on every runtime that this machine has, one beside the other.
 
 Prints for each runtime the median and the extremes of the latencies, how well the campaign repeats
-itself, how the runtime ranks the subnets against the first one, and the CPU time of loading one subnet.
+itself, how the runtime ranks the subnets against the first one, and the CPU time of loading a subnet.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from predictors.runtimes.registry import RUNTIMES, get_runtime
 from predictors.runtimes.requirements import missing
 from searchspaces.space import Arch
 
-PROTOCOL = MeasurementProtocol(repeat_fraction=0.25)  # a tenth of a dozen says nothing about noise
-
 
 def main() -> None:
     """Measure and print."""
@@ -34,33 +32,38 @@ def main() -> None:
         "--runtimes", default=",".join(RUNTIMES), help="by default all; missing ones are named"
     )
     parser.add_argument("--subnets", type=int, default=12)
+    parser.add_argument(
+        "--repeated", type=float, default=0.25, help="share measured twice; a tenth is too few"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     candidates = random_candidates(arguments.space, arguments.subnets, arguments.seed)
+    protocol = MeasurementProtocol(repeat_fraction=arguments.repeated)
     rows: list[dict[str, Any]] = []
     for name in arguments.runtimes.split(","):
         problem = missing(name)
         if problem is not None:
             print(f"{name:17s} not measured: {problem}", flush=True)
             continue
-        rows.append(measure(name, candidates))
+        rows.append(measure(name, candidates, protocol))
         print(line(rows[-1], rows[0]), flush=True)
     if arguments.json:
         settings = {key: getattr(arguments, key) for key in ("space", "subnets", "seed")}
         arguments.json.write_text(json.dumps({**settings, "rows": rows}, indent=1) + "\n")
 
 
-def measure(name: str, candidates: dict[Arch, tuple[nn.Module, Tensor]]) -> dict[str, Any]:
+def measure(
+    name: str, candidates: dict[Arch, tuple[nn.Module, Tensor]], protocol: MeasurementProtocol
+) -> dict[str, Any]:
     """One campaign; ``load_s`` is CPU time, that of compilers included."""
     runtime = get_runtime(name)
     started = _cpu_s()
     with runtime.limit_threads(1):
-        for module, example in candidates.values():
-            runtime.load(module, example)
-    load_s = (_cpu_s() - started) / len(candidates)
-    campaign = run_campaign(runtime, runtime.device(), candidates, PROTOCOL)
+        runtime.load(*next(iter(candidates.values())))
+    load_s = _cpu_s() - started
+    campaign = run_campaign(runtime, runtime.device(), candidates, protocol)
     return {
         "runtime": name,
         "version": runtime.version,

@@ -96,7 +96,7 @@ def profile(
     supernet: Supernet = None,
     device: Annotated[str, typer.Option(help="A device, or the server's machine.")] = "here",
     runtime: Annotated[
-        str, typer.Option(help="onnxruntime, eager, openvino, inductor, executorch, onnxruntime-int8 …")
+        str, typer.Option(help="onnxruntime, eager, openvino, onnxruntime-int8 … (docs/runtimes.md).")
     ] = "onnxruntime",
     threads: Annotated[int, typer.Option(help="Threads per network.")] = 1,
     samples: Annotated[

@@ -82,7 +82,10 @@ class ProfileJob(Wire):
     kind: Literal["profile"]
     supernet: Name
     device: Name = Field(default="here", description='A device, or "here" for the worker\'s machine')
-    runtime: RuntimeName = "onnxruntime"
+    runtime: RuntimeName = Field(
+        default="onnxruntime",
+        description="inductor and executorch compile for up to a minute per subnet: ask for 10 to 20 samples",
+    )
     threads: int = Field(default=1, ge=1, le=1024)
     samples: int = Field(
         default=100,

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._export.verifier import SpecViolationError
 
 from predictors.device import Device
 from predictors.errors import InvalidValueError, UnsupportedModelError
@@ -30,10 +31,20 @@ from predictors.runtimes.runtime import SINGLE, Images
 with quiet():
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import ExecutorchProgramManager, to_edge_transform_and_lower
+    from executorch.exir.error import ExportError, InternalError
     from executorch.exir.lowered_backend_module import executorch_call_delegate
     from executorch.extension.pybindings import portable_lib
 
 SETTINGS = 1  # raised whenever we lower to programs of another speed
+REFUSALS: tuple[type[Exception], ...] = (  # what lowering, loading and the first run raise
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    SpecViolationError,
+    ExportError,
+    InternalError,
+)
 _log = logging.getLogger(__name__)
 
 
@@ -109,8 +120,9 @@ class ExecuTorchRuntime:
             with quiet():
                 session = _lowered(module, example)
                 session.run()
-        except (RuntimeError, ValueError, TypeError, KeyError) as error:
-            raise UnsupportedModelError(f"executorch: {type(error).__name__}: {str(error)[:500]}") from error
+        except REFUSALS as error:
+            words = " ".join(str(error).split())[:500]
+            raise UnsupportedModelError(f"executorch: {type(error).__name__}: {words}") from error
         require_agreement(session, module, example.numpy(), tolerance=SINGLE, runtime=self.name)
         _log.info("executorch: %s", session.delegation)
         return session
