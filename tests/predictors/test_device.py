@@ -4,7 +4,7 @@ import pytest
 
 from predictors.device import processor_name
 
-X86 = "processor\t: 0\nmodel\t\t: 1\nmodel name\t: AMD EPYC\nstepping\t: 1\n\nprocessor\t: 1\nmodel name\t: AMD EPYC\n"
+X86 = "processor\t: 0\nmodel\t\t: 1\nmodel name\t: AMD EPYC\n\nprocessor\t: 1\nmodel name\t: AMD EPYC\n"
 BOARD = """processor\t: 0
 BogoMIPS\t: 108.00
 Features\t: fp asimd
