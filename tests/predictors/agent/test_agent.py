@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,8 +33,9 @@ from predictors.errors import (
     UnsupportedModelError,
 )
 from predictors.protocol import MeasurementProtocol
-from predictors.runtimes.onnx_session import open_model
+from predictors.quantities.memory import is_measurable
 from predictors.references.onnx_models import reference_nets
+from predictors.runtimes.onnx_session import open_model
 
 PROTOCOL = MeasurementProtocol(passes=3, rounds=1, warmup=1, seconds=0.0, repeat_fraction=0.5)
 MINE = Credentials("https://nas.example", "pi", "nas_agent_x")
@@ -190,6 +191,19 @@ def test_models_of_a_task_are_measured(tmp_path: Path) -> None:
     assert seen[-1].done == seen[-1].total
     with pytest.raises(MeasurementStoppedError):
         measure(Task.from_json(a_task()), describe(), of.__getitem__, seen.append, lambda: True)
+
+
+@pytest.mark.skipif(not is_measurable(describe().device("x")), reason="needs Linux's /proc/self/clear_refs")
+def test_peak_memory_is_measured_where_the_task_asks_for_it(tmp_path: Path) -> None:
+    of, task = files(tmp_path), Task.from_json(a_task(candidates=["a"]))
+    task = replace(task, protocol=replace(task.protocol, memory=True))
+    campaign = measure(task, describe(), of.__getitem__, lambda _: None, lambda: False)
+    (item,) = result_json(campaign, describe(), 1)["samples"]
+    assert item["quantities"]["file_size_bytes"] == of["a"].stat().st_size
+    # the smallest of networks may not show in pages: then there is a note and no figure
+    peak = item["quantities"]["run_peak_memory_bytes"]
+    assert (peak is None) == bool(campaign.notes)
+    assert peak is None or 0 < peak < 64 * 2**20
 
 
 def test_models_that_cannot_run_are_failures_but_references_must(tmp_path: Path) -> None:
