@@ -38,6 +38,7 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
     else:
         assert data is not None
         source = on_images(trained, data)
+    context.stores.studies.create_study(study)
     result = _searched(job, study, source, context)
     if result.stopped:
         raise JobStoppedError(f"stopped after {result.n_trials} of {study.budget} trials")

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nas.errors import ConfigError, EvaluatorError, InfeasibleError, StudyExistsError
+from nas.errors import ConfigError, EvaluatorError, InfeasibleError, StudyExistsError, StudyNotFoundError
 from nas.evaluate.inline_pool import InlinePool
 from nas.memory_store import InMemoryStore
 from nas.pareto import pareto_front
@@ -208,6 +208,26 @@ def test_stopping_keeps_what_is_done_and_going_on_ends_the_same() -> None:
         assert result.stopped == (stop_after < 30)
         assert result.n_trials == seen[-1].n_trials if seen else result.n_trials == 0
     assert store.list_trials(study.id) == whole.list_trials(study.id)
+
+
+def test_a_study_in_parts_is_the_whole_study() -> None:
+    study = toy_study(searcher="nsga2", budget=30)
+    whole, parts = InMemoryStore(), InMemoryStore()
+    expected = run(study, whole)
+    for until, n_trials in ((12, 12), (12, 12), (24, 24), (None, 30)):
+        result = run_study(study, fresh(study), InlinePool(EVALUATOR), parts, until=until)
+        assert (result.n_trials, result.stopped, result.exhausted) == (n_trials, False, False)
+    assert parts.list_trials(study.id) == whole.list_trials(study.id)
+    assert result == expected
+
+
+@pytest.mark.parametrize("until", [0, 7, 30, 36])
+def test_parts_are_whole_batches_below_the_budget(until: int) -> None:
+    study, store = toy_study(budget=30), InMemoryStore()
+    with pytest.raises(ConfigError, match=f"until must be a multiple of batch_size 6 .* got {until}"):
+        run_study(study, fresh(study), InlinePool(EVALUATOR), store, until=until)
+    with pytest.raises(StudyNotFoundError):
+        store.get_study(study.id)
 
 
 def test_progress_is_reported_as_chunks_are_stored() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from nas.types import Direction, Evaluation, Objective, Study
 from searchspaces import interop
 from searchspaces.errors import InvalidArchError, InvalidSpaceError
 from searchspaces.nni_json import NniSpace, from_nni
+from searchspaces.space import Arch
 from tests.contracts.toy import toy_space
 
 # The example of nested choices in NNI's documentation, with a second type beside it.
@@ -184,7 +185,7 @@ class OwnFunction:
     def __init__(self, read: NniSpace) -> None:
         self._read = read
 
-    def evaluate(self, archs: list[Any]) -> list[Evaluation]:
+    def evaluate(self, archs: Sequence[Arch]) -> list[Evaluation]:
         return [Evaluation(arch, self._values(self._read.parameters(arch))) for arch in archs]
 
     def _values(self, parameters: dict[str, Any]) -> dict[str, float]:

@@ -24,7 +24,7 @@ REFERENCE_SLACK = 1.1  # of the largest arch's value, where a client gave no ref
 
 
 def study_of(job: Job, supernet: SupernetRecord, space: SearchSpace, context: JobContext) -> Study:
-    """The study that the job began, or a new one, stored.
+    """The study that the job began, or a new one, not stored yet.
 
     A study keeps the predictor it began with, so that a device that is profiled again before the
     study goes on does not change which archs it asks for.
@@ -36,7 +36,7 @@ def study_of(job: Job, supernet: SupernetRecord, space: SearchSpace, context: Jo
     except StudyNotFoundError:
         record = _newest_predictor(job, context)
         predictor = None if record is None else load_predictor(record.id, space, context)
-        study = Study(
+        return Study(
             id=study_id,
             space=supernet.space,
             objectives=tuple(_objective(item, supernet, predictor) for item in payload["objectives"]),
@@ -49,8 +49,6 @@ def study_of(job: Job, supernet: SupernetRecord, space: SearchSpace, context: Jo
             device=payload["device"],
             predictor=None if record is None else record.id,
         )
-        context.stores.studies.create_study(study)
-        return study
     require_same_source(study.id, predicted=is_predicted(job), context=context)
     return study
 
