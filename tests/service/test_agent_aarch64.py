@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from db.remote.records import MeasurementTask
 from service.stores import open_database, open_stores
 from tests.service.agent_package import build_wheel
 from tests.service.agents import REAL, AgentProcess
@@ -46,14 +45,17 @@ def emulated(machine: Path, folder: Path, url: str) -> AgentProcess:
     )
 
 
-def task_of(live: Live, job_id: str) -> MeasurementTask:
-    """The one measurement task of a job."""
+def references_of(live: Live, job_id: str) -> tuple[float, ...]:
+    """The references' times, in ms, in the one campaign of a job."""
     database = open_database(live.settings())
     try:
-        (task,) = open_stores(database, live.settings()).measurements.of_job(job_id)
-        return task
+        stores = open_stores(database, live.settings())
+        (task,) = stores.measurements.of_job(job_id)
+        record = stores.campaigns.find(task.id)
     finally:
         database.close()
+    assert record is not None
+    return record.references_ms
 
 
 @pytest.mark.slow
@@ -73,9 +75,9 @@ def test_an_emulated_board_enrolls_and_measures(machine: Path, tmp_path: Path) -
             job = client.wait(job_id, timeout_s=PATIENCE_S)
             assert job["state"] == "succeeded", job["error"]
             assert job["result"]["n_samples"] == N
-        task = task_of(live, job_id)
-        assert task.references_ms is not None
-        assert all(0.001 < ms < 10_000 for ms in task.references_ms)
+        references = references_of(live, job_id)
+        assert references
+        assert all(0.001 < ms < 10_000 for ms in references)
         agent.stop()
     finally:
         if agent.process is not None and agent.process.poll() is None:
