@@ -140,7 +140,7 @@ def test_our_own_imports_are_followed() -> None:
     parts = closure([UsesOurs])
     assert "class Device:" in parts.definitions["Device"]
     assert parts.definitions["Device"].startswith("@dataclass(frozen=True")
-    assert list(parts.definitions) == ["Device", "UsesOurs"]
+    assert list(parts.definitions) == ["ACCELERATORS", "Device", "UsesOurs"]
 
 
 def test_what_cannot_stand_alone_is_refused() -> None:
