@@ -33,7 +33,8 @@ from service.schemas.agents import (
 from service.web.body import StrictRoute
 
 router = APIRouter(prefix="/agent", tags=["agent"], route_class=StrictRoute)
-TaskId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}-[0-9]{1,6}$")]
+# JOB-NUMBER, or JOB-CAMPAIGN-NUMBER where a job has several campaigns.
+TaskId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}(-[0-9a-z]{1,12})?-[0-9]{1,6}$")]
 NONE_NOW: dict[int | str, dict[str, Any]] = {204: {"description": "No task now"}}
 
 

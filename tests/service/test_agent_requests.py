@@ -67,13 +67,13 @@ class Agent:
         headers = {"Authorization": f"Bearer {self.token}", **headers}
         return self.http.post(f"/api/v1/agent{path}", json=body, headers=headers)
 
-    def add_task(self, number: int = 0) -> str:
+    def add_task(self, number: int = 0, campaign: str = "") -> str:
         archs = [arch for arch, _ in zip(SPACE.archs(), range(N), strict=False)]
         candidates = tuple(Candidate(arch, digest_of(arch.key)) for arch in archs)
         references = tuple(digest_of(f"reference {i}") for i in range(5))
         device = agent_device(self.name, PI)
         task = NewTask(
-            f"{self.job.id}-{number}",
+            f"{self.job.id}{campaign}-{number}",
             self.job.id,
             self.name,
             device.fingerprint,
@@ -111,9 +111,10 @@ def agent(http: TestClient, stores: Stores) -> Agent:
     return Agent(http, stores, "pi", enroll(http, "pi"), job)
 
 
-def test_an_agent_leases_renews_and_finishes(agent: Agent) -> None:
+@pytest.mark.parametrize("campaign", ["", "-front", "-120"])  # of a profile job, or within a search
+def test_an_agent_leases_renews_and_finishes(agent: Agent, campaign: str) -> None:
     assert agent.lease().status_code == 204
-    task_id = agent.add_task()
+    task_id = agent.add_task(campaign=campaign)
     task = agent.lease().json()
     assert (task["id"], task["epoch"]) == (task_id, 1)
     assert len(task["candidates"]) == N
