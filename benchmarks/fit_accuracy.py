@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.evaluation_log import append_to_log, open_log
 from nas.data.load import load_data
 from nas.data.types import ImageData, Split
 from nas.errors import DataError
@@ -25,7 +26,6 @@ from nas.evaluate.accuracy import SupernetEvaluator, calibration_images
 from nas.supernet.calibration import save_calibration
 from nas.supernet.checkpoint import load_supernet, read_checkpoint
 from predictors.accuracy.predictor import AccuracyPredictor
-from searchspaces.space import Arch, SearchSpace
 from service.jobs.profile import sample_archs
 
 LINE_S = 10.0  # between lines of progress
@@ -45,12 +45,12 @@ def main() -> None:
     calibration = calibration_images(data.train, seed=int(info["seed"]))
     evaluator = SupernetEvaluator(supernet, _validation(data, arguments), calibration)
     archs = sample_archs(supernet.space, arguments.subnets, arguments.seed)
-    done = _continue(arguments.log, _settings(arguments, header), supernet.space)
+    done = open_log(arguments.log, _settings(arguments, header), supernet.space)
     began, printed, before = time.monotonic(), 0.0, len(done)
     for index, arch in enumerate(archs):
         if arch not in done:
             done[arch] = evaluator.evaluate([arch])[0].values["top1"]
-            _append(arguments.log, {"genes": list(arch.genes), "top1": done[arch]})
+            append_to_log(arguments.log, [(arch, done[arch])])
         if time.monotonic() - printed > LINE_S and len(done) > before:
             printed = time.monotonic()
             pace = (printed - began) / (len(done) - before)
@@ -95,27 +95,6 @@ def _settings(arguments: argparse.Namespace, header: dict[str, Any]) -> dict[str
         "images": arguments.images,
         "seed": arguments.seed,
     }
-
-
-def _continue(log: Path, settings: dict[str, object], space: SearchSpace) -> dict[Arch, float]:
-    """What the log holds; raises DataError if it was written under other settings."""
-    if not log.exists():
-        log.parent.mkdir(parents=True, exist_ok=True)
-        _append(log, settings)
-        return {}
-    text = log.read_text()
-    lines = text[: text.rfind("\n") + 1].splitlines()  # a line cut short by a kill is evaluated again
-    log.write_text("".join(f"{line}\n" for line in lines))
-    found = json.loads(lines[0]) if lines else None
-    if found != settings:
-        raise DataError(f"{log}: was written with {found}, not with {settings}; name another file")
-    rows = [json.loads(line) for line in lines[1:]]
-    return {space.arch(row["genes"]): float(row["top1"]) for row in rows}
-
-
-def _append(path: Path, row: dict[str, object]) -> None:
-    with path.open("a") as file:
-        file.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.evaluation_log import append_to_log, open_log
 from nas.data.load import load_data
 from nas.data.types import Split
 from nas.errors import ConfigError, DataError
@@ -120,7 +121,7 @@ class LoggedEvaluator:
         split = Split(data.val.images[chosen], data.val.labels[chosen])
         calibration = calibration_images(data.train, seed=int(header["info"]["seed"]))
         settings = {"supernet_sha256": header["sha256"], "images": len(split.labels)}
-        known = _read(arguments.log, settings, supernet.space)
+        known = open_log(arguments.log, settings, supernet.space)
         return cls(PrefixEvaluator(supernet, split, calibration), supernet.space, split, known, arguments.log)
 
     def top1(self, archs: Sequence[Arch], label: str) -> list[float]:
@@ -130,27 +131,12 @@ class LoggedEvaluator:
             found = [
                 (evaluation.arch, evaluation.values["top1"]) for evaluation in self.evaluator.evaluate(new)
             ]
-            with self.log.open("a") as file:
-                file.writelines(json.dumps({"genes": list(a.genes), "top1": v}) + "\n" for a, v in found)
+            append_to_log(self.log, found)
             self.known |= dict(found)
         if time.monotonic() - self.printed > LINE_S:
             self.printed = time.monotonic()
             print(f"{label}; {len(self.known)} subnets evaluated in all", flush=True)
         return [self.known[arch] for arch in archs]
-
-
-def _read(log: Path, settings: dict[str, object], space: SearchSpace) -> dict[Arch, float]:
-    """What the log holds, which is begun if there is none."""
-    if not log.exists():
-        log.write_text(json.dumps(settings) + "\n")
-    text = log.read_text()
-    lines = text[: text.rfind("\n") + 1].splitlines()  # a line cut short by a kill is evaluated again
-    log.write_text("".join(f"{line}\n" for line in lines))
-    found = json.loads(lines[0]) if lines else None
-    if found != settings:
-        raise DataError(f"{log}: was written with {found}, not with {settings}; name another file")
-    rows = [json.loads(line) for line in lines[1:]]
-    return {space.arch(row["genes"]): float(row["top1"]) for row in rows}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
