@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_ndtr
 
 from nas.pareto import FloatArray
 from nas.search.guided.beliefs import Belief, KnownBelief, LearnedBelief, known_scale
@@ -117,9 +116,7 @@ class Acquisition:
             belief = beliefs[bound.metric]
             for end, sign in ((bound.low, -1.0), (bound.high, 1.0)):
                 if np.isfinite(end):
-                    edge = belief.scaled(np.array([end]))[0]
-                    slack = sign * (edge - belief.mean) + 1e-9  # a cost at its bound is allowed
-                    total += log_ndtr(np.clip(slack / belief.std, -1e6, 40.0))
+                    total += belief.log_below(end, sign)
         return total
 
     def _costs(self, told: Told, metric: str) -> FloatArray:

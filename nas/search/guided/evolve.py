@@ -52,7 +52,7 @@ def evolve(
             children = np.concatenate([children, sample_genes(space, STRANGERS, rng), front])
         children = _new(children[space.connected(children)], seen)
         if len(children):
-            merit = judge(pools.rough(children))
+            merit = judge(pools.of(children))
             costs = np.concatenate([costs, merit.costs]) if len(seen) else merit.costs
             scores = np.concatenate([scores, merit.scores])
             seen = np.concatenate([seen, children])

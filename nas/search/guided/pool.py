@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from nas.pareto import FloatArray, IntArray
-from nas.search.guided.views import TOGETHER, Views
+from nas.search.guided.illuminate import Cost, illuminate
+from nas.search.guided.views import Views
 from nas.search.knowledge import Knowledge
 from predictors.errors import InvalidValueError
 from searchspaces.genes import archs_of, canonical, enumerate_genes, option_counts, sample_genes
@@ -18,8 +19,6 @@ from searchspaces.space import Arch, SearchSpace
 ENUMERABLE = 100_000  # spaces up to this size are searched as a whole
 BASE_SAMPLE = 768  # random archs that stand for a larger space: the first design, the range of what is known
 REMEMBERED = 200_000  # predictions kept
-RIDGE = 1e-3  # of an emulator
-FLOOR = 0.5  # share of the smallest positive prediction below which no emulated one goes
 
 Known = tuple[float, float]  # mean and standard deviation in the metric's own unit
 
@@ -41,15 +40,6 @@ class Pool:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Emulator:
-    """A ridge regression of a predictor: weights (d + 1,); predictions are kept above ``floor``."""
-
-    weights: FloatArray
-    floor: float
-    std: float
-
-
 class Pools:
     """Makes pools of one space; features and predictions depend on nothing but the archs."""
 
@@ -65,7 +55,9 @@ class Pools:
 
     @cached_property
     def base(self) -> Pool:
-        """All connected archs where the space is enumerable, otherwise random ones and both ends."""
+        """All connected archs where the space is enumerable, otherwise random ones and the ends of it
+        and of every known metric.
+        """
         genes = enumerate_genes(self._space) if self.enumerable else self._spread()
         connected = self._space.connected(genes)
         return self.of(genes[connected] if connected.any() else genes)
@@ -85,25 +77,6 @@ class Pools:
         known = {metric: self._predict(metric, genes) for metric in self._predictors}
         return Pool(genes, self.views(genes), known)
 
-    def rough(self, genes: IntArray) -> Pool:
-        """The pool of these canonical genes with *emulated* known metrics, for steps of an evolution.
-
-        A predictor takes about half a millisecond per arch, a linear model of it on structural
-        features next to nothing; latencies and sizes are close to additive.
-        """
-        views = self.views(genes)
-        x = np.hstack([views[TOGETHER], np.ones((len(genes), 1))])
-        known = {}
-        for metric, emulator in self._emulators.items():
-            mean = np.maximum(x @ emulator.weights, emulator.floor)
-            known[metric] = np.stack([mean, np.full(len(genes), emulator.std)], axis=1)
-        return Pool(genes, views, known)
-
-    @cached_property
-    def _emulators(self) -> dict[str, _Emulator]:
-        x = np.hstack([self.base.views[TOGETHER], np.ones((len(self.base.genes), 1))])
-        return {metric: _emulator(x, values) for metric, values in self.base.known.items()}
-
     @cached_property
     def views(self) -> Views:
         """Genes (N, c) to standardised features by view."""
@@ -115,7 +88,15 @@ class Pools:
     def _spread(self) -> IntArray:
         rng = np.random.default_rng(BASE_SAMPLE)
         rows = np.concatenate([self.ends, sample_genes(self._space, BASE_SAMPLE, rng)])
-        return np.unique(rows, axis=0)
+        rows = rows[self._space.connected(rows)]
+        ways = [
+            illuminate(self._space, rows, self._cost(metric), BASE_SAMPLE // len(self._predictors), rng)
+            for metric in self._predictors
+        ]
+        return np.unique(np.concatenate([self.ends, *ways] if ways else [rows]), axis=0)
+
+    def _cost(self, metric: str) -> Cost:
+        return lambda genes: self._predict(metric, genes)[:, 0]
 
     def _predict(self, metric: str, genes: IntArray) -> FloatArray:
         """Means and standard deviations (N, 2); every arch is predicted once."""
@@ -132,19 +113,3 @@ class Pools:
                 raise InvalidValueError(f"the predictor of {metric!r} must give finite values for every arch")
             remembered.update(zip(new, map(tuple, values.tolist()), strict=True))
         return np.array([remembered[arch] for arch in archs], dtype=np.float64).reshape(len(archs), 2)
-
-
-def _emulator(x: FloatArray, known: FloatArray) -> _Emulator:
-    """Fitted to features (n, d + 1) with an intercept and known means and stds (n, 2).
-
-    Of positive values relative errors count, so that the small ones are as good as the large.
-    """
-    y = known[:, 0]
-    positive = bool(y.min() > 0)
-    weight = 1.0 / np.square(y) if positive else np.ones(len(y))
-    weight /= weight.sum()
-    penalty = np.append(np.full(x.shape[1] - 1, RIDGE * float(weight @ np.square(x).mean(axis=1))), 0.0)
-    gram = (x * weight[:, None]).T @ x + np.diag(penalty)
-    solution = np.linalg.lstsq(gram, x.T @ (weight * y), rcond=None)[0]
-    floor = FLOOR * float(y.min()) if positive else -np.inf
-    return _Emulator(np.asarray(solution, dtype=np.float64), floor, float(known[:, 1].mean()))
