@@ -1,4 +1,4 @@
-"""Archs that were not evaluated yet, without ever hanging: the fallback of every searcher."""
+"""What was not seen yet: archs, without ever hanging, as the fallback of every searcher; rows of genes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from itertools import islice
 
 import numpy as np
 
+from nas.pareto import IntArray
 from searchspaces.space import Arch, SearchSpace
 from searchspaces.variation import mutate
 
@@ -49,3 +50,10 @@ def unseen_variant(
         if variant not in taken:
             return variant
     return None
+
+
+def unseen_genes(genes: IntArray, seen: IntArray) -> IntArray:
+    """The distinct rows of ``genes`` (n, c) that are not among ``seen`` (s, c), in their order."""
+    known = {row.tobytes() for row in seen}
+    fresh = {row.tobytes(): i for i, row in reversed(list(enumerate(genes)))}
+    return genes[sorted(i for key, i in fresh.items() if key not in known)]

@@ -11,6 +11,7 @@ from nas.pareto import FloatArray, IntArray, pareto_rank
 from nas.search.guided.data import Told
 from nas.search.guided.pool import Pool, Pools
 from nas.search.nsga2 import survival_order
+from nas.search.unseen import unseen_genes
 from searchspaces.genes import cross_genes, mutate_genes, sample_genes
 from searchspaces.space import SearchSpace
 
@@ -50,7 +51,7 @@ def evolve(
         children = _children(space, parents, CHILDREN, rng)
         if generation == 0:
             children = np.concatenate([children, sample_genes(space, STRANGERS, rng), front])
-        children = _new(children[space.connected(children)], seen)
+        children = unseen_genes(children[space.connected(children)], seen)
         if len(children):
             merit = judge(pools.of(children))
             costs = np.concatenate([costs, merit.costs]) if len(seen) else merit.costs
@@ -77,10 +78,3 @@ def _children(space: SearchSpace, parents: IntArray, n: int, rng: np.random.Gene
     near = mutate_genes(space, rows, rng, changes=CHANGES[0])
     far = mutate_genes(space, rows, rng, changes=CHANGES[1])
     return np.where((rng.random(n) < 0.5)[:, None], near, far)
-
-
-def _new(genes: IntArray, seen: IntArray) -> IntArray:
-    """The distinct rows that are not among ``seen``, in their order."""
-    known = {row.tobytes() for row in seen}
-    fresh = {row.tobytes(): i for i, row in reversed(list(enumerate(genes)))}
-    return genes[sorted(i for key, i in fresh.items() if key not in known)]

@@ -17,7 +17,7 @@ from searchspaces.genes import archs_of, canonical, enumerate_genes, option_coun
 from searchspaces.space import Arch, SearchSpace
 
 ENUMERABLE = 100_000  # spaces up to this size are searched as a whole
-BASE_SAMPLE = 768  # random archs that stand for a larger space: the first design, the range of what is known
+BASE_SAMPLE = 768  # archs that stand for a larger space: the first design, the range of what is known
 REMEMBERED = 200_000  # predictions kept
 
 Known = tuple[float, float]  # mean and standard deviation in the metric's own unit
@@ -55,8 +55,8 @@ class Pools:
 
     @cached_property
     def base(self) -> Pool:
-        """All connected archs where the space is enumerable, otherwise random ones and the ends of it
-        and of every known metric.
+        """All connected archs where the space is enumerable; otherwise its ends and archs spread evenly
+        over every known metric, random ones where nothing is known.
         """
         genes = enumerate_genes(self._space) if self.enumerable else self._spread()
         connected = self._space.connected(genes)
@@ -88,12 +88,13 @@ class Pools:
     def _spread(self) -> IntArray:
         rng = np.random.default_rng(BASE_SAMPLE)
         rows = np.concatenate([self.ends, sample_genes(self._space, BASE_SAMPLE, rng)])
-        rows = rows[self._space.connected(rows)]
-        ways = [
+        connected = self._space.connected(rows)
+        rows = rows[connected] if connected.any() else rows
+        spread = [
             illuminate(self._space, rows, self._cost(metric), BASE_SAMPLE // len(self._predictors), rng)
             for metric in self._predictors
         ]
-        return np.unique(np.concatenate([self.ends, *ways] if ways else [rows]), axis=0)
+        return np.unique(np.concatenate([self.ends, *spread] if spread else [rows]), axis=0)
 
     def _cost(self, metric: str) -> Cost:
         return lambda genes: self._predict(metric, genes)[:, 0]
