@@ -39,6 +39,7 @@ from nas.search.knowledge import Knowledge
 from nas.search.registry import get_searcher
 from nas.supernet.checkpoint import load_supernet, read_checkpoint
 from nas.types import Direction, Evaluation, Objective
+from predictors.accuracy.effects import ChoiceEffects, has_effects
 from predictors.latency_files import AnyLatencyPredictor, load_latency
 from searchspaces.space import Arch, SearchSpace
 
@@ -53,9 +54,11 @@ def main() -> None:
     torch.set_num_threads(1)
     evaluator = LoggedEvaluator.open(arguments)
     predictor = load_latency(arguments.latency, evaluator.space)
+    hints = _hints(arguments, evaluator)
+    known = Knowledge({"latency_ms": predictor}, hints=hints)
     runs = {
         (name, budget): [
-            _run(name, budget, seed, evaluator, predictor, arguments.batch) for seed in range(arguments.seeds)
+            _run(name, budget, seed, evaluator, known, arguments.batch) for seed in range(arguments.seeds)
         ]
         for name, budget in _budgets(arguments.runs)
     }
@@ -70,6 +73,7 @@ def main() -> None:
             "seeds": arguments.seeds,
             "batch": arguments.batch,
             "evaluated": len(evaluator.known),
+            "hints": [{"subnets": hint.n_subnets, "images": hint.n_images} for hint in hints],
         }
         arguments.json.write_text(json.dumps({"settings": settings, **document}, indent=1) + "\n")
 
@@ -85,6 +89,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=10)
     parser.add_argument("--images", type=int, help="random validation images; all if not given")
+    parser.add_argument(
+        "--hints",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="whether searchers that can learn from the choices' effects beside the weights",
+    )
     parser.add_argument("--log", type=Path, required=True, help="JSONL of the evaluations")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
@@ -147,21 +157,29 @@ class SupernetRun:
     cpu_seconds: float
 
 
+def _hints(arguments: argparse.Namespace, evaluator: LoggedEvaluator) -> tuple[ChoiceEffects, ...]:
+    """The effects of choices that were observed when the supernet had been trained, if there are any."""
+    if not (arguments.hints and has_effects(arguments.checkpoint)):
+        return ()
+    digest = read_checkpoint(arguments.checkpoint, "supernet")[1]["sha256"]
+    return (ChoiceEffects.load(arguments.checkpoint, evaluator.space, digest),)
+
+
 def _run(
     name: str,
     budget: int,
     seed: int,
     evaluator: LoggedEvaluator,
-    predictor: AnyLatencyPredictor,
+    known: Knowledge,
     batch: int,
 ) -> SupernetRun:
+    predictor = known.predictors["latency_ms"]
     largest = float(predictor.predict([evaluator.space.extreme(largest=True)]).mean[0])
     objectives = (
         Objective("top1", Direction.MAXIMIZE, 0.0),
         Objective("latency_ms", Direction.MINIMIZE, REFERENCE_SLACK * largest),
     )
     began, spent = time.process_time(), 0.0
-    known = Knowledge({"latency_ms": predictor})
     searcher = get_searcher(name)(evaluator.space, objectives, known=known, seed=seed)
     asked: list[Arch] = []
     while len(asked) < budget:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from db.study_inputs import Refinement
@@ -13,7 +13,7 @@ from nas.answers.trend import Trend, trend
 from nas.evaluate.joint import CostEvaluator, LatencyEvaluator
 from nas.evaluate.known import ExactPredictor
 from nas.race.curves import Curve, curve_of
-from nas.search.knowledge import Knowledge
+from nas.search.knowledge import Hint, Knowledge
 from nas.types import Evaluation, Study, Trial, TrialState
 from predictors.errors import CorruptFitError
 from predictors.latency import LatencyPredictor, LayerLatency
@@ -21,6 +21,7 @@ from predictors.latency_files import AnyLatencyPredictor, load_latency
 from predictors.predictor import Predictor
 from searchspaces.registry import get_space
 from searchspaces.space import SearchSpace
+from service.hints import hints_in
 from service.stores import Stores
 
 
@@ -62,7 +63,8 @@ def answers(study_id: str, stores: Stores) -> Answers:
     front = stores.studies.front(study_id)
     shown = stores.studies.fronts(study=study_id)
     predictor, warnings = _predictor(study, space, stores)
-    known = _known(study, space, predictor, stores)
+    hints, missing = _hints(study, space, stores)
+    known = replace(_known(study, space, predictor, stores), hints=hints)
     divided, reasons = _dividing(predictor)
     return Answers(
         study=study,
@@ -79,7 +81,7 @@ def answers(study_id: str, stores: Stores) -> Answers:
         race=_race(study_id, stores),
         n_learned=len(stores.inputs.learned(study_id)),
         refinements=tuple(stores.inputs.refinements(study_id)),
-        warnings=warnings + reasons,
+        warnings=warnings + reasons + missing,
     )
 
 
@@ -101,6 +103,17 @@ def _predictor(
         return load_latency(Path(record.folder), space), ()
     except CorruptFitError as error:
         return None, (f"the study's latency predictor cannot be read: {error}",)
+
+
+def _hints(study: Study, space: SearchSpace, stores: Stores) -> tuple[tuple[Hint, ...], tuple[str, ...]]:
+    """What the search learned from beside evaluations, or why that is not known."""
+    if study.supernet is None:
+        return (), ()
+    supernet = stores.supernets.get(study.supernet)
+    try:
+        return hints_in(Path(supernet.folder), space, supernet.digest), ()
+    except CorruptFitError as error:
+        return (), (f"the effects of the supernet's choices cannot be read: {error}",)
 
 
 def _dividing(predictor: AnyLatencyPredictor | None) -> tuple[LatencyPredictor | None, tuple[str, ...]]:

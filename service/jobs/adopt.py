@@ -20,6 +20,7 @@ from nas.supernet.calibration import load_calibration
 from nas.supernet.checkpoint import load_supernet
 from nas.supernet.supernet import Supernet
 from predictors.accuracy.predictor import AccuracyPredictor
+from service.hints import hints_in
 from service.jobs.context import JobContext
 from service.jobs.inputs import ACCURACY_FOLDER, open_data
 from service.validate_imports import NO_IMAGES, PREDICTOR_METRIC
@@ -33,6 +34,8 @@ FILES = (
     FIDELITY_FILE,
     f"{ACCURACY_FOLDER}/accuracy.json",
     f"{ACCURACY_FOLDER}/accuracy.safetensors",
+    "effects.json",
+    "effects.safetensors",
 )
 INFO = ("data_digest", "classes", "seed")  # of the header: what the jobs that follow need
 MAX_BYTES = 2**30  # of all files together
@@ -105,6 +108,7 @@ def read_checkpoint_folder(folder: Path) -> Found:
         predictor = AccuracyPredictor.load(folder / ACCURACY_FOLDER, supernet.space)
         if predictor.supernet != header["sha256"]:
             raise CheckpointError(f"{folder / ACCURACY_FOLDER}: predicts accuracies of other weights")
+    hints_in(folder, supernet.space, header["sha256"])
     return Found(supernet, header, calibration, predictor, _fidelity(folder, supernet))
 
 

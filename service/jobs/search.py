@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from db.records import Job
@@ -14,6 +15,7 @@ from nas.search.relabel import RelabellingSearcher
 from nas.study import StudyProgress, StudyResult, run_study
 from nas.types import Study
 from service.errors import JobStoppedError
+from service.hints import hints_in
 from service.jobs.accuracy import is_predicted
 from service.jobs.context import JobContext
 from service.jobs.inputs import open_supernet
@@ -85,7 +87,8 @@ def _search(
     space = source.trained.supernet.space
     latency = load_predictor(predictor_of(study, context), space, context)
     predictors = known_metrics(study, source, latency)
-    known = Knowledge(predictors)
+    record = source.trained.record
+    known = Knowledge(predictors, hints=hints_in(Path(record.folder), space, record.digest))
     if source.protocol is not None:
         known = replace(known, evaluations=warm_start(job, study, predictors, source.protocol, context))
     pool = source.pool(latency, context)

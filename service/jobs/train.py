@@ -14,6 +14,7 @@ from db.records import Job, SupernetRecord
 from nas.data.load import ImageData
 from nas.distributed import train_distributed
 from nas.evaluate.accuracy import calibration_images, top1
+from nas.evaluate.effects import estimate_effects, worth_observing
 from nas.stitching.pool import distill_anchors
 from nas.stitching.train import DEFAULTS, is_stitched, train_stitched
 from nas.supernet.checkpoint import load_supernet, save_supernet
@@ -21,7 +22,7 @@ from nas.supernet.config import TrainConfig
 from nas.supernet.extract import calibrate, extract_subnet, fold
 from nas.supernet.resize import to_float
 from nas.supernet.supernet import Supernet
-from nas.supernet.train import TrainProgress, train
+from nas.supernet.train import TrainProgress, total_steps, train
 from searchspaces.registry import LARGE_IMAGE, RESOLUTIONS, get_space
 from searchspaces.space import SearchSpace
 from service.errors import JobStoppedError
@@ -48,6 +49,9 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
     supernet, speed = _trained(job, data, space, folder, context)
     metrics = {**extreme_accuracies(supernet, data, payload["seed"]), **speed}
     digest = save_supernet(folder, supernet, info=_info(job, data))
+    config = _config(job, space)
+    if worth_observing(space, total_steps(len(data.train.labels), config) * config.subnets):
+        _observe_effects(supernet, data, digest, folder, config.seed, context)
     record = SupernetRecord(
         name=payload["supernet"],
         space=space.id,
@@ -72,8 +76,7 @@ def _trained(
     if (folder / "supernet.json").exists() and not (folder / "training.json").exists():
         return load_supernet(folder), {}  # an earlier runner finished training and then died
     mean, std = channel_statistics(data)
-    defaults = DEFAULTS if is_stitched(space) else {}
-    config = TrainConfig(**{**defaults, **job.payload["config"]}, seed=job.payload["seed"])
+    config = _config(job, space)
     torch.manual_seed(config.seed)
     supernet = Supernet(space, n_classes=data.n_classes, in_channels=data.in_channels, mean=mean, std=std)
     common: dict[str, Any] = {
@@ -100,6 +103,28 @@ def _trained(
     if not result.completed:
         raise JobStoppedError(f"stopped at step {result.step} of {result.steps}")
     return supernet.cpu().eval(), {"images_per_s": result.images_per_s}
+
+
+def _config(job: Job, space: SearchSpace) -> TrainConfig:
+    defaults = DEFAULTS if is_stitched(space) else {}
+    return TrainConfig(**{**defaults, **job.payload["config"]}, seed=job.payload["seed"])
+
+
+def _observe_effects(
+    supernet: Supernet, data: ImageData, digest: str, folder: Path, seed: int, context: JobContext
+) -> None:
+    """Write down which choices matter, for the searches to come. Raises JobStoppedError."""
+    effects = estimate_effects(
+        supernet,
+        data.train,
+        digest=digest,
+        seed=seed,
+        report=lambda done, rounds: context.report("effects of choices", done, rounds),
+        should_stop=context.should_stop,
+    )
+    if effects is None:
+        raise JobStoppedError("stopped after training, while the effects of choices were observed")
+    effects.save(folder)
 
 
 def default_space(resolution: int, in_channels: int) -> str:

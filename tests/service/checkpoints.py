@@ -13,6 +13,7 @@ from nas.evaluate.accuracy import calibration_images
 from nas.supernet.calibration import save_calibration
 from nas.supernet.checkpoint import save_supernet
 from nas.supernet.supernet import Supernet
+from predictors.accuracy.effects import ChoiceEffects
 from predictors.accuracy.predictor import AccuracyPredictor
 from service.jobs.inputs import SPLIT_SEED
 from tests.contracts.predictor import sample_archs
@@ -21,7 +22,7 @@ from tests.service.fake_runner import toy_report
 
 
 def write_checkpoint_folder(folder: Path, *, seed: int = 0) -> str:
-    """Weights, calibration images, fidelity report and accuracy predictor; returns the weights' digest."""
+    """Weights, calibration images, report, accuracy predictor, effects; returns the weights' digest."""
     torch.manual_seed(seed)
     data = load_data("digits", seed=SPLIT_SEED)
     supernet = Supernet(SPACE, n_classes=10, in_channels=1)
@@ -34,4 +35,6 @@ def write_checkpoint_folder(folder: Path, *, seed: int = 0) -> str:
     depth = np.array([len(SPACE.decode(arch).layers) for arch in archs])
     predictor.fit(archs, 0.5 + 0.4 * depth / depth.max() - 0.2)
     predictor.save(folder / "accuracy")
+    weights = np.random.default_rng(0).normal(size=SPACE.encode(archs[:1]).shape[1])
+    ChoiceEffects(SPACE, digest, weights, 100, 64).save(folder)
     return digest

@@ -19,6 +19,7 @@ from db.records import Job, JobKind, PredictorRecord
 from nas.errors import CheckpointError, ConfigError, DataError, FidelityError
 from nas.supernet.checkpoint import save_supernet
 from nas.supernet.supernet import Supernet
+from predictors.accuracy.effects import ChoiceEffects
 from predictors.errors import CorruptFitError
 from predictors.latency import LatencyPredictor
 from searchspaces.registry import get_space
@@ -87,6 +88,7 @@ def test_all_that_a_checkpoint_holds_is_taken(checkpoint: Path, run: Run, stores
     assert stores.supernets.fidelity(["t"])["t"].report.supernet == "t"
     shutil.rmtree(checkpoint)  # the copy needs it no more
     assert {path.name for path in Path(record.folder).iterdir()} >= {"supernet.json", "accuracy"}
+    assert ChoiceEffects.load(Path(record.folder), SPACE, record.digest).n_subnets == 100
 
 
 def test_images_of_another_set_are_refused(checkpoint: Path, run: Run, stores: Stores) -> None:
@@ -122,6 +124,11 @@ def other_tensors(folder: Path) -> None:
     (folder / "supernet.json").write_text(json.dumps({**header, "n_classes": 7}))
 
 
+def other_effects(folder: Path) -> None:
+    weights = np.zeros(SPACE.encode([SPACE.extreme(largest=True)]).shape[1])
+    ChoiceEffects(SPACE, "e" * 64, weights, 100, 64).save(folder)
+
+
 def other_report(folder: Path) -> None:
     report = json.loads((folder / "fidelity.json").read_text())
     (folder / "fidelity.json").write_text(json.dumps({**report, "space": "nats-size@1"}))
@@ -135,6 +142,7 @@ def other_report(folder: Path) -> None:
         (other_weights, CheckpointError, r"tiny/accuracy: predicts accuracies of other weights"),
         (bare_header, CheckpointError, r"supernet\.json: info lacks 'data_digest'"),
         (other_tensors, CheckpointError, r"supernet\.json: not the tensors"),
+        (other_effects, CorruptFitError, r"tiny/effects\.json: of other weights than the supernet's"),
         (other_report, FidelityError, r"fidelity\.json: is about nats-size@1"),
         (lambda folder: (folder / "fidelity.json").write_text("[1"), FidelityError, r"fidelity\.json"),
         (lambda folder: (folder / "calibration.json").unlink(), CheckpointError, "no data is named"),

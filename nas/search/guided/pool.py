@@ -10,7 +10,7 @@ import numpy as np
 
 from nas.pareto import FloatArray, IntArray
 from nas.search.guided.illuminate import Cost, illuminate
-from nas.search.guided.views import Views
+from nas.search.guided.views import Views, views_of
 from nas.search.knowledge import Knowledge
 from predictors.errors import InvalidValueError
 from searchspaces.genes import archs_of, canonical, enumerate_genes, option_counts, sample_genes
@@ -46,6 +46,7 @@ class Pools:
     def __init__(self, space: SearchSpace, knowledge: Knowledge) -> None:
         self._space = space
         self._predictors = dict(knowledge.predictors)
+        self._hints = tuple(knowledge.hints)
         self._remembered: dict[str, dict[Arch, Known]] = {metric: {} for metric in self._predictors}
 
     @cached_property
@@ -80,10 +81,7 @@ class Pools:
     @cached_property
     def views(self) -> Views:
         """Genes (N, c) to standardised features by view."""
-        if not self.enumerable:
-            return Views(self._space)
-        genes = enumerate_genes(self._space)
-        return Views(self._space, genes)
+        return views_of(self._space, self._hints, enumerate_genes(self._space) if self.enumerable else None)
 
     def _spread(self) -> IntArray:
         rng = np.random.default_rng(BASE_SAMPLE)

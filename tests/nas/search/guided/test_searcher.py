@@ -11,13 +11,14 @@ import pytest
 from nas.errors import EvaluatorError, InfeasibleError
 from nas.evaluate.inline_pool import InlinePool
 from nas.memory_store import InMemoryStore
-from nas.pareto import cost_matrix, hypervolume, reference_costs
+from nas.pareto import IntArray, cost_matrix, hypervolume, reference_costs
 from nas.search.guided.searcher import DESIGN, GuidedSearcher
 from nas.search.knowledge import NOTHING, Knowledge
 from nas.study import StudyResult, run_study
 from nas.types import Constraint, Direction, Evaluation, Objective
 from predictors.errors import InvalidValueError
 from predictors.predictor import FloatArray, Prediction
+from searchspaces.genes import archs_of
 from searchspaces.registry import get_space
 from searchspaces.space import Arch, SearchSpace
 from tests.contracts.toy import OBJECTIVES, ToyEvaluator, toy_evaluate, toy_space, toy_study, toy_values
@@ -241,3 +242,26 @@ def test_a_predictor_without_finite_values_is_named() -> None:
     known = latency_known(toy_space(3), factor=float("nan"))
     with pytest.raises(InvalidValueError, match="latency_ms"):
         GuidedSearcher(toy_space(3), OBJECTIVES, known=known, seed=1).ask(3)
+
+
+def test_hints_find_the_front_sooner() -> None:
+    def hint(genes: IntArray) -> FloatArray:
+        """Rises with what accuracy falls with, in a unit of its own, and not exactly."""
+        top1 = [toy_values(LARGE, arch)["top1"] for arch in archs_of(LARGE, genes)]
+        return -40.0 * np.array(top1) + np.random.default_rng(genes.sum()).normal(0.0, 0.5, len(genes))
+
+    def found(known: Knowledge) -> float:
+        return float(np.mean([search(LARGE, 20, known, seed=seed).hypervolumes[-1][1] for seed in range(5)]))
+
+    plain = latency_known(LARGE)
+    assert found(replace(plain, hints=(hint,))) > found(plain)
+
+
+def test_hints_that_say_nothing_do_no_harm_but_delay() -> None:
+    def constant(genes: IntArray) -> FloatArray:
+        return np.ones(len(genes))
+
+    every = toy_evaluate(LARGE, list(LARGE.archs()))
+    true = hypervolume(cost_matrix(every, OBJECTIVES), reference_costs(OBJECTIVES))
+    result = search(LARGE, 80, replace(latency_known(LARGE), hints=(constant,)))
+    assert result.hypervolumes[-1][1] > 0.98 * true
