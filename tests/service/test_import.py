@@ -17,13 +17,17 @@ from fastapi.testclient import TestClient
 from db.ids import new_id
 from db.records import Job, JobKind, PredictorRecord
 from nas.errors import CheckpointError, ConfigError, DataError, FidelityError
+from nas.search.knowledge import Knowledge
+from nas.search.registry import get_searcher
+from nas.search.searcher import Searcher
 from nas.supernet.checkpoint import save_supernet
 from nas.supernet.supernet import Supernet
-from predictors.accuracy.effects import ChoiceEffects
+from predictors.accuracy.effects import ChoiceEffects, has_effects
 from predictors.errors import CorruptFitError
 from predictors.latency import LatencyPredictor
 from searchspaces.registry import get_space
 from searchspaces.space import Arch
+from service.answers import answers
 from service.jobs import extract, search, train
 from service.jobs.context import JobContext, Reporter, StopFlag
 from service.schemas.jobs import ExtractJob, SearchJob, SubnetGenes, TrainJob
@@ -244,3 +248,49 @@ def test_a_checkpoint_of_an_unknown_space_names_it(checkpoint: Path, run: Run) -
     (checkpoint / "supernet.json").write_text(json.dumps({**header, "space": "hybrid-tiny@99"}))
     with pytest.raises(CheckpointError, match="made for hybrid-tiny@99, this version has hybrid-tiny@1"):
         run(JobKind.TRAIN, supernet="t", checkpoint=str(checkpoint))
+
+
+def test_a_search_learns_from_the_effects_of_choices(
+    checkpoint: Path, run: Run, stores: Stores, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(JobKind.TRAIN, supernet="t", checkpoint=str(checkpoint))
+    put_latency_predictor(stores, settings, "t")
+    seen: list[Knowledge] = []
+
+    def factory(*args: Any, known: Knowledge, **settings: Any) -> Searcher:
+        seen.append(known)
+        return get_searcher("guided")(*args, known=known, **settings)
+
+    monkeypatch.setattr(search, "get_searcher", lambda name: factory)
+    body = {"supernet": "t", "budget": 12, "batch_size": 12, "study": "s", "accuracy": "predicted"}
+    assert run(JobKind.SEARCH, **body)["n_trials"] == 12
+    (hint,) = seen[0].hints
+    genes = np.array([SPACE.extreme(largest=True).genes])
+    folder = Path(stores.supernets.get("t").folder)
+    expected = ChoiceEffects.load(folder, SPACE, stores.supernets.get("t").digest)
+    assert hint(genes) == expected(genes)
+
+
+def test_effects_that_cannot_be_read_are_a_warning_of_the_answers(
+    checkpoint: Path, run: Run, stores: Stores, settings: Settings
+) -> None:
+    run(JobKind.TRAIN, supernet="t", checkpoint=str(checkpoint))
+    put_latency_predictor(stores, settings, "t")
+    body = {"supernet": "t", "budget": 12, "batch_size": 12, "study": "s", "accuracy": "predicted"}
+    run(JobKind.SEARCH, searcher="random", **body)
+    assert not any("effects" in warning for warning in answers("s", stores).warnings)
+    (Path(stores.supernets.get("t").folder) / "effects.json").write_text("{")
+    assert any("effects of the supernet's choices" in text for text in answers("s", stores).warnings)
+
+
+def test_a_long_training_writes_the_effects_of_its_choices_down(
+    run: Run, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body: dict[str, Any] = {"data": "digits", "space": "nasbench201-c4-n1-r8", "config": {"epochs": 1}}
+    run(JobKind.TRAIN, supernet="short", **body)
+    assert not has_effects(Path(stores.supernets.get("short").folder))
+    monkeypatch.setattr(train, "worth_observing", lambda space, passes: passes > 0)
+    run(JobKind.TRAIN, supernet="long", **body)
+    record = stores.supernets.get("long")
+    effects = ChoiceEffects.load(Path(record.folder), get_space("nasbench201-c4-n1-r8"), record.digest)
+    assert np.ptp(effects.weights) > 0

@@ -10,7 +10,7 @@ import torch
 from scipy.stats import spearmanr
 
 from nas.data.types import Split
-from nas.evaluate.effects import BATCH, SUBNETS, SUBNETS_PER_OPTION, estimate_effects
+from nas.evaluate.effects import BATCH, SUBNETS, SUBNETS_PER_OPTION, estimate_effects, worth_observing
 from nas.supernet.extract import batch_norms
 from nas.supernet.supernet import Supernet
 from searchspaces.genes import option_counts, sample_genes
@@ -50,6 +50,13 @@ def test_statistics_are_those_of_the_images_and_not_the_ones_that_training_left_
     assert first is not None
     assert second is not None
     np.testing.assert_array_equal(first.weights, second.weights)
+
+
+def test_only_long_trainings_are_worth_it() -> None:
+    space = get_space(SPACES[0])
+    needed = 10 * SUBNETS_PER_OPTION * int(option_counts(space).sum())
+    assert not worth_observing(space, needed - 1)
+    assert worth_observing(space, needed + 10 * SUBNETS)
 
 
 def test_observing_can_be_stopped() -> None:
