@@ -89,7 +89,7 @@ class Browser:
         """Wait for an expression to be true."""
         deadline = time.monotonic() + timeout_s
         while not self.evaluate(f"Boolean({expression})"):
-            text = self.evaluate("document.body.innerText")
+            text = self.evaluate("document.body?.innerText")
             assert time.monotonic() < deadline, f"never true: {expression}; the page says: {text}"
             time.sleep(0.05)
 
