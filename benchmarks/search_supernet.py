@@ -5,6 +5,9 @@ predictor, which all searchers know. Subnets evaluated by one run are not evalua
 another, which changes no run: an evaluation is a function of the subnet. They are written to
 ``--log`` as they come; started again with the same arguments, the script goes on where it was stopped.
 
+Effects of choices beside the weights (``benchmarks.choice_effects``) are given to all searchers as
+hints, unless ``--no-hints``; only ``guided`` learns from them.
+
 Hypervolume: accuracy linear, latency logarithmic, both scaled to the range of all subnets that any
 run evaluated, reference = the worst of each; as a share of that of the front of all runs together.
 
