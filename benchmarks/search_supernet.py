@@ -96,7 +96,7 @@ def _arguments() -> argparse.Namespace:
         "--hints",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="whether searchers that can learn from the choices' effects beside the weights",
+        help="give searchers the effects of choices that lie beside the weights",
     )
     parser.add_argument("--log", type=Path, required=True, help="JSONL of the evaluations")
     parser.add_argument("--json", type=Path)

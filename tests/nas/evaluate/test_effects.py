@@ -15,6 +15,7 @@ from nas.supernet.extract import batch_norms
 from nas.supernet.supernet import Supernet
 from searchspaces.genes import option_counts, sample_genes
 from searchspaces.registry import get_space
+from searchspaces.subnet import SubnetSpec
 from tests.nas.evaluate.test_prefix import images, supernet_of
 
 DIGEST = "d" * 64
@@ -74,8 +75,8 @@ def test_observing_can_be_stopped() -> None:
 class Biased(Supernet):
     """Its logits are right in as much as its subnets are deep."""
 
-    def forward(self, images: torch.Tensor, subnet: object) -> torch.Tensor:
-        depth = len(subnet.layers)  # type: ignore[attr-defined]
+    def forward(self, images: torch.Tensor, subnet: SubnetSpec) -> torch.Tensor:
+        depth = len(subnet.layers)
         marked = (images[:, 0].mean(dim=(1, 2)) > 0.5).long()
         return torch.nn.functional.one_hot(marked, self.n_classes).float() * 0.2 * depth
 
