@@ -6,7 +6,9 @@ training. Estimates come from the supernet alone: weights, batch norms recalibra
 training images; mean log-likelihood or top-1 on validation images, top-1 as the checkpoint's
 accuracy predictor has it (fitted to other subnets of the supernet), or linear probes of the stages
 or of every layer, fitted on training images (nas/evaluate/probe.py, layer_probe.py). ``--smooth``
-fits a law to the estimates (nas/evaluate/smooth.py). Nothing is fitted to the truth.
+fits a law to the estimates (nas/evaluate/smooth.py). Or, ``--metric standalone_top1``, they come
+from that predictor and other subnets of the supernet that were trained alone, where the checkpoint
+carries some (nas/fidelity/alone.py). Nothing is fitted to the truth.
 """
 
 from __future__ import annotations
@@ -15,30 +17,33 @@ import argparse
 import json
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.fidelity_estimates import (
+    METRIC,
+    METRICS,
+    PREDICTIONS,
+    PROBES,
+    STANDALONE,
+    checkpoint_folder,
+    default_metric,
+    estimate,
+    random_images,
+    require_other_subnets,
+)
 from nas.data.load import load_data
-from nas.data.types import ImageData, Split
+from nas.data.types import ImageData
 from nas.errors import CheckpointError
-from nas.evaluate.accuracy import calibration_images
-from nas.evaluate.evaluator import Evaluator
-from nas.evaluate.layer_probe import LayerProbeEvaluator
-from nas.evaluate.likelihood import LikelihoodEvaluator
-from nas.evaluate.predicted import PredictedAccuracyEvaluator
-from nas.evaluate.probe import ProbeEvaluator
-from nas.fidelity.check import check_ranking
 from nas.fidelity.report import FidelityReport
-from nas.fidelity.truth import Truth, read_truth
+from nas.fidelity.truth import read_truth
 from nas.supernet.checkpoint import load_supernet
 from nas.supernet.config import TrainConfig
 from nas.supernet.supernet import Supernet
 from nas.supernet.train import TrainProgress, total_steps, train
-from predictors.accuracy.predictor import AccuracyPredictor
 from searchspaces.registry import get_space
 from searchspaces.space import SearchSpace
 
@@ -47,11 +52,7 @@ TRAINED_AS = {  # of each space the form that a CPU trains in minutes: same gene
     "nasbench201": "nasbench201-c16-n1-r16",
     "hybrid": "hybrid-cifar",
 }
-PREDICTED = "predicted_top1"  # of the accuracy predictor that a checkpoint carries
-METRIC = {"nats-size": "layer_probe", "nasbench201": "layer_probe", "hybrid": "probe"}
-PROBED = 2000  # training images that probes are fitted on
 RUNS = Path(__file__).parent / "results" / "hybrid_standalone.json"
-ACCURACY_FOLDER = "accuracy"  # of the predictor, beside a checkpoint's weights
 LINE_S = 10.0  # between lines of progress
 PROBE_STEPS = 20  # steps that tell how fast training is here
 
@@ -67,7 +68,9 @@ def main() -> None:
     truth = read_truth(path, space, subnets=arguments.subnets, seed=arguments.seed)
     data = load_data(f"cifar10:{arguments.data}")
     supernet = trained or train_for(space, data, arguments.train, arguments.threads)
-    report = estimate(supernet, data, truth, arguments)
+    if arguments.metric == STANDALONE:
+        require_other_subnets(arguments.checkpoint, truth, space)
+    report = estimate(supernet, data, truth, arguments, Progress().evaluate)
     show(report)
     if arguments.json:
         arguments.json.write_text(json.dumps(document(report, arguments.space), indent=1) + "\n")
@@ -88,8 +91,7 @@ def _arguments() -> argparse.Namespace:
     source.add_argument("--train", type=float, metavar="MINUTES", help="train one for so long")
     parser.add_argument("--subnets", type=int, default=500)
     parser.add_argument("--images", type=int, default=1000, help="validation images")
-    metrics = (PREDICTED, *LikelihoodEvaluator.metrics, *ProbeEvaluator.metrics, *LayerProbeEvaluator.metrics)
-    parser.add_argument("--metric", choices=metrics, help=f"default: {METRIC}")
+    parser.add_argument("--metric", choices=METRICS, help=f"default: {METRIC}; {STANDALONE} if it can be")
     parser.add_argument("--smooth", action=argparse.BooleanOptionalAction, help="default: for probes")
     parser.add_argument("--seed", type=int, default=0, help="decides subnets, images and intervals")
     parser.add_argument("--threads", type=int, default=1)
@@ -100,19 +102,16 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.space != "hybrid" and arguments.table is None:
         parser.error(f"--space {arguments.space} needs --table FILE.npz")
-    arguments.metric = arguments.metric or METRIC[arguments.space]
-    if arguments.metric == PREDICTED and arguments.checkpoint is None:
-        parser.error(f"--metric {PREDICTED} needs --checkpoint: what is trained here carries no predictor")
+    arguments.metric = arguments.metric or default_metric(arguments)
+    if arguments.metric in PREDICTIONS and arguments.checkpoint is None:
+        parser.error(
+            f"--metric {arguments.metric} needs --checkpoint: what is trained here carries no predictor"
+        )
     if arguments.smooth is None:
-        arguments.smooth = arguments.metric in (*ProbeEvaluator.metrics, *LayerProbeEvaluator.metrics)
+        arguments.smooth = arguments.metric in PROBES
     if arguments.train is not None and not arguments.train > 0:
         parser.error(f"--train must be a positive number of minutes; got {arguments.train:g}")
     return arguments
-
-
-def checkpoint_folder(path: Path) -> Path:
-    """The folder of a checkpoint that is named by itself or by one of its files."""
-    return path if path.is_dir() else path.parent
 
 
 def require_same_choices(found: SearchSpace, wanted: SearchSpace) -> None:
@@ -130,24 +129,18 @@ def train_for(space: SearchSpace, data: ImageData, minutes: float, threads: int)
     """
     began = time.monotonic()
     probe = TrainConfig(epochs=1, threads=threads)
-    speed = _train(space, _some(data, PROBE_STEPS * probe.batch_size), probe)[1]
+    speed = _train(space, random_images(data, PROBE_STEPS * probe.batch_size), probe)[1]
     seconds = 60 * minutes - (time.monotonic() - began)
     affordable = max(TrainConfig().batch_size, round(max(seconds, 1.0) * speed))
     images = len(data.train)
     epochs = max(1, affordable // images)
     config = TrainConfig(epochs=epochs, threads=threads)
-    chosen = _some(data, min(images, affordable // epochs))
+    chosen = random_images(data, min(images, affordable // epochs))
     print(
         f"training {space.id}: {total_steps(len(chosen.train), config)} steps, {speed:.0f} images/s",
         flush=True,
     )
     return _train(space, chosen, config)[0]
-
-
-def _some(data: ImageData, images: int) -> ImageData:
-    """The same data with random ``images`` of the training images."""
-    chosen = np.random.default_rng([0, 11]).permutation(len(data.train))[:images]
-    return replace(data, train=Split(data.train.images[chosen], data.train.labels[chosen]))
 
 
 def _train(space: SearchSpace, data: ImageData, config: TrainConfig) -> tuple[Supernet, float]:
@@ -160,43 +153,6 @@ def _train(space: SearchSpace, data: ImageData, config: TrainConfig) -> tuple[Su
     with tempfile.TemporaryDirectory() as folder:
         result = train(supernet, data, config, folder=Path(folder), report=progress.train)
     return supernet.cpu().eval(), result.images_per_s
-
-
-def estimate(
-    supernet: Supernet, data: ImageData, truth: Truth, arguments: argparse.Namespace
-) -> FidelityReport:
-    """The report on the truth's subnets, from random validation images."""
-    rng = np.random.default_rng([arguments.seed, 10])
-    chosen = rng.permutation(len(data.val))[: arguments.images]
-    split = Split(data.val.images[chosen], data.val.labels[chosen])
-    predicted = arguments.metric == PREDICTED
-    report = check_ranking(
-        evaluator(supernet, data, split, arguments),
-        truth,
-        supernet.space,
-        supernet=str(arguments.checkpoint or f"trained for {arguments.train:g} minutes"),
-        metric="top1" if predicted else arguments.metric,
-        smooth=arguments.smooth,
-        in_channels=data.in_channels,
-        n_classes=data.n_classes,
-        seed=arguments.seed,
-        report=Progress().evaluate,
-    )
-    return replace(report, metric=PREDICTED) if predicted else report
-
-
-def evaluator(supernet: Supernet, data: ImageData, split: Split, arguments: argparse.Namespace) -> Evaluator:
-    """What gives the metric that is asked for."""
-    if arguments.metric == PREDICTED:
-        folder = checkpoint_folder(arguments.checkpoint) / ACCURACY_FOLDER
-        return PredictedAccuracyEvaluator(AccuracyPredictor.load(folder, supernet.space))
-    calibration = calibration_images(data.train, seed=arguments.seed)
-    if arguments.metric in LikelihoodEvaluator.metrics:
-        return LikelihoodEvaluator(supernet, split, calibration)
-    probed = _some(data, PROBED).train
-    if arguments.metric in LayerProbeEvaluator.metrics:
-        return LayerProbeEvaluator(supernet, probed, split, calibration, seed=arguments.seed)
-    return ProbeEvaluator(supernet, probed, split, calibration, seed=arguments.seed)
 
 
 class Progress:

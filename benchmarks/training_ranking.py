@@ -29,6 +29,7 @@ from nas.data.load import ImageData, load_data
 from nas.data.types import Split
 from nas.evaluate.accuracy import calibration_images
 from nas.evaluate.layer_probe import LayerProbeEvaluator
+from nas.evaluate.smooth import smoothed
 from nas.fidelity.truth import read_truth
 from nas.supernet.config import TrainConfig
 from nas.supernet.extract import ExtractedSubnet, calibrate, extract_subnet
@@ -45,6 +46,8 @@ MODES = {
     "multi-4": TrainConfig(mode="multi", subnets=4),
     "tree-8": TREE,
     "sandwich-tree-16": TrainConfig(mode="sandwich_tree", subnets=16),
+    "sandwich-tree-24": TrainConfig(mode="sandwich_tree", subnets=24),
+    "sandwich-tree-24-largest": TrainConfig(mode="sandwich_tree", subnets=24, distill="largest"),
     "tree-8-largest": replace(TREE, distill="largest"),
     "tree-16x2": replace(TREE, subnets=16, trees=2),
     "tree-8-cost": replace(TREE, sampler="cost_balanced"),
@@ -145,9 +148,12 @@ def compare(
     losses = [loss for loss, _ in scores]
     if metric == "layer_probe":
         losses = probe_losses(supernet, data, scored, calibration, archs)
+    law = smoothed(space, archs, losses)
     return {
         "spearman": float(spearmanr(losses, truth).statistic),
         "kendall_tau": float(kendalltau(losses, truth).statistic),
+        "smoothed_spearman": float(spearmanr(law, truth).statistic),
+        "smoothed_kendall_tau": float(kendalltau(law, truth).statistic),
         "top1_mean": float(np.mean([top1 for _, top1 in scores])),
         "epochs": config.epochs,
         "steps": result.steps,

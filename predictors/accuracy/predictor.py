@@ -12,7 +12,7 @@ from scipy.special import expit, logit
 
 from predictors.accuracy.gaussian_process import Posterior, condition, fit_hyperparameters
 from predictors.accuracy.quality import AccuracyQuality, accuracy_quality
-from predictors.accuracy.views import ScaledViews
+from predictors.accuracy.views import ScaledViews, Views, WithEstimate
 from predictors.errors import CorruptFitError, InvalidValueError, NotFittedError
 from predictors.predictor import Prediction
 from predictors.quality import cross_predict
@@ -22,6 +22,7 @@ from searchspaces.space import Arch, SearchSpace
 
 FloatArray = NDArray[np.float64]
 NAME = "accuracy"
+ACCURACY_FOLDER = "accuracy"  # in a supernet's folder: the predictor of its subnets' accuracy
 COVERAGE = 0.9
 NORMAL_90 = 1.6448536269514722  # half-width of a normal's central 90 % in standard deviations
 MIN_ARCHS = 5
@@ -50,13 +51,19 @@ class AccuracyPredictor:
     the model's deviation give the factor that makes 90 % of the intervals hold (Lei et al. 2018,
     arXiv 1604.04173, section 2.4, with the jackknife for the split). ``supernet`` is the SHA-256 of
     the weights that the accuracies belong to, where that is known.
+
+    ``lower`` is a fitted predictor of a quantity that is cheaper to observe and ranks alike, such as
+    the accuracy under shared weights where that of training alone is wanted: what it predicts is one
+    more feature (``WithEstimate``), so that few observations suffice.
     """
 
-    def __init__(self, space: SearchSpace, *, supernet: str | None = None) -> None:
+    def __init__(
+        self, space: SearchSpace, *, supernet: str | None = None, lower: AccuracyPredictor | None = None
+    ) -> None:
         self.space = space
         self.supernet = supernet
         self.quality: AccuracyQuality | None = None
-        self._views = ScaledViews(space)
+        self._views: Views = ScaledViews(space) if lower is None else WithEstimate(space, lower.logits)
         self._fit: _Fit | None = None
 
     @property
@@ -86,8 +93,16 @@ class AccuracyPredictor:
         """
         return self._predicted(self._fitted_or_raise(), archs)
 
+    def logits(self, genes: IntArray) -> FloatArray:
+        """The mean predictions (n,) for canonical genes (n, c), as logits. Raises NotFittedError."""
+        fit = self._fitted_or_raise()
+        return fit.centre + fit.spread * fit.posterior.predict(self._views(genes))[0]
+
     def save(self, folder: Path) -> str:
-        """Write ``accuracy.json`` and ``accuracy.safetensors``; returns the SHA-256 of the JSON file."""
+        """Write ``accuracy.json`` and ``accuracy.safetensors``; returns the SHA-256 of the JSON file.
+
+        They hold no ``lower`` predictor, and ``load`` takes none: a fit that has one is made again.
+        """
         fit = self._fitted_or_raise()
         payload = {
             "space": self.space.id,

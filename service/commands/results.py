@@ -34,6 +34,7 @@ StudyId = Annotated[str | None, typer.Option(help="Id of a study.")]
 MaxLatency = Annotated[float | None, typer.Option(help="At most so many milliseconds.")]
 MinTop1 = Annotated[float | None, typer.Option(help="At least this accuracy, in [0, 1].")]
 POINT_COLUMNS = ("subnet_id", "top1", "top1_source", "test_top1", "latency_ms", "latency_source", "device")
+ALONE_COLUMN = "standalone_top1"  # shown where a supernet tells it
 DEVICE_COLUMNS = ("name", "runtime", "runtime_version", "threads", "hardware")
 
 
@@ -55,6 +56,7 @@ def front(
         points = answer["points"]
         _show_points(points, as_json=as_json)
         _show_reranked(answer["reranked"], err if as_json else out)
+        _show_alone(answer["standalone"], err if as_json else out)
         show_fidelity(answer, as_json=as_json)
     if save is not None:
         try:
@@ -82,6 +84,7 @@ def best(
             return
         _show_points([point], as_json=False)
         _show_reranked(point["reranked"], out)
+        _show_alone(point["standalone"], out)
         show_fidelity(point, as_json=False)
         out.print(f"extract it with: nas extract {clean(point['subnet_id'])}")
 
@@ -139,10 +142,23 @@ def _show_reranked(found: Sequence[Mapping[str, Any]], console: Console) -> None
         )
 
 
+def _show_alone(found: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """What the accuracies of training alone rest on."""
+    for one in found:
+        checked = "" if one["spearman"] is None else f" (cross-validated: Spearman {one['spearman']:.2f})"
+        console.print(
+            f"{ALONE_COLUMN}: what training the subnet alone would give on the test images, predicted from "
+            f"{one['runs']} subnets of {clean(one['supernet'])} that were{checked}",
+            markup=False,
+        )
+
+
 def _show_points(points: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         print_json(points)
     elif points:
-        print_table(POINT_COLUMNS, [[point[column] for column in POINT_COLUMNS] for point in points])
+        known = any(point[ALONE_COLUMN] is not None for point in points)
+        columns = (*POINT_COLUMNS, ALONE_COLUMN) if known else POINT_COLUMNS
+        print_table(columns, [[point[column] for column in columns] for point in points])
     else:
         err.print("no front yet: run `nas search`")

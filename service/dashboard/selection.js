@@ -106,9 +106,12 @@ export async function fileList(jobId, context) {
 
 function factsOf(point) {
   const interval = `${short(point.latency_low_ms)} – ${short(point.latency_high_ms)} ms`;
+  const { standalone_top1: top1, standalone_top1_low: low, standalone_top1_high: high } = point;
+  const alone = `${percent(top1)} (${percent(low)} – ${percent(high)})`;
   return [
     fact(point.top1_source === "predicted" ? "Top-1 (predicted)" : "Top-1 (validation)", percent(point.top1)),
     fact("Top-1 (test)", percent(point.test_top1)),
+    point.standalone_top1 === null ? null : fact("Top-1 if trained alone (predicted)", alone),
     fact("Latency measured", withUnit(point.measured_latency_ms)),
     fact("Latency predicted", withUnit(point.predicted_latency_ms)),
     point.latency_low_ms === null || point.latency_high_ms === null ? null : fact("90 % interval", interval),

@@ -10,10 +10,10 @@ from nas.evaluate.evaluator import Evaluator
 from nas.evaluate.inline_pool import InlinePool
 from nas.evaluate.joint import CostEvaluator, JointEvaluator, LatencyEvaluator
 from nas.evaluate.predicted import PredictedAccuracyEvaluator
-from predictors.accuracy.predictor import AccuracyPredictor
+from predictors.accuracy.predictor import ACCURACY_FOLDER, AccuracyPredictor
 from predictors.predictor import Predictor
 from service.jobs.context import JobContext
-from service.jobs.inputs import ACCURACY_FOLDER, Trained
+from service.jobs.inputs import Trained
 
 MARK = PredictedAccuracyEvaluator.metrics[1]  # a value that only predicted accuracies have
 

@@ -15,14 +15,15 @@ from torch import Tensor
 from db.records import FidelityRecord, Job, SupernetRecord
 from nas.data.types import ImageData
 from nas.errors import CheckpointError, DataError, FidelityError
+from nas.fidelity import alone
 from nas.fidelity.report import FidelityReport
 from nas.supernet.calibration import load_calibration
 from nas.supernet.checkpoint import load_supernet
 from nas.supernet.supernet import Supernet
-from predictors.accuracy.predictor import AccuracyPredictor
+from predictors.accuracy.predictor import ACCURACY_FOLDER, AccuracyPredictor
 from service.hints import hints_in
 from service.jobs.context import JobContext
-from service.jobs.inputs import ACCURACY_FOLDER, open_data
+from service.jobs.inputs import open_data
 from service.validate_imports import NO_IMAGES, PREDICTOR_METRIC
 
 FIDELITY_FILE = "fidelity.json"
@@ -36,6 +37,7 @@ FILES = (
     f"{ACCURACY_FOLDER}/accuracy.safetensors",
     "effects.json",
     "effects.safetensors",
+    alone.FILE,
 )
 INFO = ("data_digest", "classes", "seed")  # of the header: what the jobs that follow need
 MAX_BYTES = 2**30  # of all files together
@@ -109,6 +111,7 @@ def read_checkpoint_folder(folder: Path) -> Found:
         if predictor.supernet != header["sha256"]:
             raise CheckpointError(f"{folder / ACCURACY_FOLDER}: predicts accuracies of other weights")
     hints_in(folder, supernet.space, header["sha256"])
+    alone.alone_in(folder, supernet.space)
     return Found(supernet, header, calibration, predictor, _fidelity(folder, supernet))
 
 

@@ -14,10 +14,11 @@ import torch
 from db.records import FidelityRecord, Job
 from nas.data.types import ImageData, Split
 from nas.evaluate.likelihood import LikelihoodEvaluator
+from nas.fidelity import alone
 from nas.fidelity.check import check_ranking
-from nas.fidelity.runs import StandaloneRun, continue_runs, spread_archs
+from nas.fidelity.runs import StandaloneRun, continue_runs, load_runs, spread_archs
 from nas.fidelity.standalone import train_alone
-from nas.fidelity.truth import Truth, read_truth, truth_of_runs
+from nas.fidelity.truth import TABLE_SUFFIX, read_truth, truth_of_runs
 from nas.supernet.config import TrainConfig
 from searchspaces.cost import cost
 from searchspaces.space import Arch
@@ -35,12 +36,17 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
     payload = job.payload
     trained = open_supernet(payload["supernet"], context)
     space = trained.supernet.space
-    truth = None
+    truth = runs = None
     if payload["truth"] is not None:
-        truth = read_truth(Path(payload["truth"]), space, subnets=payload["subnets"], seed=payload["seed"])
+        path = Path(payload["truth"])
+        truth = read_truth(path, space, subnets=payload["subnets"], seed=payload["seed"])
+        runs = None if path.suffix == TABLE_SUFFIX else path
     data = trained.images(context)
     if truth is None:
-        truth = _train_alone(job, trained, data, context)
+        runs = _train_alone(job, trained, data, context)
+        truth = truth_of_runs(runs, space)
+    if runs is not None:
+        _keep(runs, trained)
 
     def progress(done: int, total: int) -> None:
         context.check_stop()
@@ -63,6 +69,13 @@ def run(job: Job, context: JobContext) -> Mapping[str, Any]:
     return {"supernet": trained.record.name, "fidelity": report.to_dict()}
 
 
+def _keep(path: Path, trained: Trained) -> None:
+    """Into the supernet's folder, where fronts predict from them what training alone would give."""
+    runs = load_runs(path)
+    if alone.can_be_fitted(runs):
+        runs.save(Path(trained.record.folder) / alone.FILE)
+
+
 def _images(job: Job, data: ImageData) -> Split:
     """Random validation images."""
     rng = np.random.default_rng([job.payload["seed"], 10])
@@ -70,8 +83,8 @@ def _images(job: Job, data: ImageData) -> Split:
     return Split(data.val.images[chosen], data.val.labels[chosen])
 
 
-def _train_alone(job: Job, trained: Trained, data: ImageData, context: JobContext) -> Truth:
-    """Train subnets alone with the supernet's own recipe, or as many epochs as the payload says."""
+def _train_alone(job: Job, trained: Trained, data: ImageData, context: JobContext) -> Path:
+    """The file of subnets trained alone, with the supernet's own recipe or the payload's epochs."""
     payload = job.payload
     config = TrainConfig(**trained.info.get("config", {}), seed=payload["seed"])
     if payload["epochs"] is not None:
@@ -88,7 +101,7 @@ def _train_alone(job: Job, trained: Trained, data: ImageData, context: JobContex
         if arch.key not in done:
             runs = runs.with_run(_run(arch, trained, data, config, index, len(archs), context))
             runs.save(path)
-    return truth_of_runs(path, trained.supernet.space)
+    return path
 
 
 def _run(

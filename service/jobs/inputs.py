@@ -23,7 +23,6 @@ from searchspaces.space import Arch
 from service.jobs.context import JobContext
 from service.validate_imports import NO_IMAGES
 
-ACCURACY_FOLDER = "accuracy"  # in a supernet's folder: the predictor of its subnets' accuracy
 SPLIT_SEED = 0  # one division of the images for all jobs: what one trains on, no other scores on
 
 

@@ -13,6 +13,7 @@ from db.records import FrontPoint
 from service.deps import DeviceFilter, NameFilter, NumberFilter, StoresDep
 from service.errors import NoFeasiblePointError
 from service.fidelity import fidelity_of
+from service.points import point_answer, point_answers
 from service.rerank import Reranked, reranked
 from service.schemas.rerank import RerankedAnswer
 from service.schemas.results import BestAnswer, FrontAnswer, FrontPointAnswer
@@ -57,12 +58,18 @@ def get_front(
         [*points, *(point for point in found if _fits(point, max_latency_ms, min_top1))],
         key=lambda point: point.latency_ms,
     )
-    answers = [point_answer(point) for point in points]
+    answers, standalone, unread = point_answers(points, stores)
     if format == "csv" or (format is None and CSV_TYPE in (accept or "")):
         return conditional(request, to_csv(answers), CSV_TYPE, vary="Accept")
     fidelity, warnings = fidelity_of((point.supernet for point in points), stores)
     said = [reranked_answer(other) for other in others]
-    answer = FrontAnswer(points=answers, reranked=said, fidelity=fidelity, warnings=warnings + problems)
+    answer = FrontAnswer(
+        points=answers,
+        reranked=said,
+        standalone=standalone,
+        fidelity=fidelity,
+        warnings=warnings + problems + unread,
+    )
     body = answer.model_dump_json().encode()
     return conditional(request, body, "application/json", vary="Accept")
 
@@ -96,8 +103,13 @@ def get_best(
     best = min(fitting, key=lambda point: (-point.top1, point.latency_ms, point.subnet_id))
     fidelity, warnings = fidelity_of([best.supernet], stores)
     said = [reranked_answer(other) for other in others if best in other.points]
+    (answer,), standalone, unread = point_answers([best], stores)
     return BestAnswer(
-        **dict(point_answer(best)), reranked=said, fidelity=fidelity, warnings=warnings + problems
+        **dict(answer),
+        reranked=said,
+        standalone=standalone,
+        fidelity=fidelity,
+        warnings=warnings + problems + unread,
     )
 
 
@@ -133,16 +145,6 @@ def reranked_answer(found: Reranked) -> RerankedAnswer:
         missing_share=missing.share,
         reference_ms=missing.reference_ms,
     )
-
-
-def point_answer(point: FrontPoint) -> FrontPointAnswer:
-    """A front member on the wire."""
-    fields = {
-        name: getattr(point, name)
-        for name in FrontPointAnswer.model_fields
-        if name not in ("genes", "values")
-    }
-    return FrontPointAnswer(**fields, values=dict(point.values), genes=list(point.arch.genes))
 
 
 def to_csv(points: Sequence[FrontPointAnswer]) -> bytes:

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from db.records import MeasuredSubnet
 from searchspaces.cost import cost
 from service.deps import StoresDep, SubnetPath
-from service.routes.fronts import point_answer
+from service.points import point_answers
 from service.schemas.measurements import MeasurementAnswer
 from service.schemas.results import CostAnswer, SubnetAnswer
 from service.validate import find_arch, space_of
@@ -34,7 +34,7 @@ def get_subnet(stores: StoresDep, subnet_id: SubnetPath) -> SubnetAnswer:
         resolution=spec.resolution,
         cost=CostAnswer.model_validate(costs),
         measurements=[_measurement(found) for found in stores.devices.measured(supernet.name, arch.key)],
-        fronts=[point_answer(point) for point in members],
+        fronts=point_answers(members, stores)[0],
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
+from service.schemas.alone import StandaloneAnswer
 from service.schemas.base import Answer
 from service.schemas.fidelity import FidelityAnswer
 from service.schemas.measurements import MeasurementAnswer
@@ -179,7 +180,9 @@ class FrontPointAnswer(Answer):
     """A member of a front. ``latency_ms`` is the measured value where there is one.
 
     ``top1`` was estimated on the validation split, or is predicted, with its 90 % interval, where
-    ``top1_source`` says so; ``test_top1`` was taken once, on the test split.
+    ``top1_source`` says so; ``test_top1`` was taken once, on the test split. ``standalone_top1`` is
+    what training the subnet alone would give on the test split, predicted with its 90 % interval
+    from subnets that were (``standalone`` of the front says how); null where none were.
     """
 
     subnet_id: str
@@ -192,6 +195,9 @@ class FrontPointAnswer(Answer):
     top1_low: float | None
     top1_high: float | None
     test_top1: float | None
+    standalone_top1: float | None
+    standalone_top1_low: float | None
+    standalone_top1_high: float | None
     latency_ms: float
     latency_source: Literal["measured", "predicted"]
     predicted_latency_ms: float | None
@@ -213,14 +219,16 @@ class FrontAnswer(Answer):
 
     points: list[FrontPointAnswer]
     reranked: list[RerankedAnswer]
+    standalone: list[StandaloneAnswer]
     fidelity: FidelityAnswer | None
     warnings: list[str]
 
 
 class BestAnswer(FrontPointAnswer):
-    """The best member of a front, with ``reranked``, ``fidelity`` and ``warnings`` as in the front."""
+    """The best member of a front, with all that the front says beside its points."""
 
     reranked: list[RerankedAnswer]
+    standalone: list[StandaloneAnswer]
     fidelity: FidelityAnswer | None
     warnings: list[str]
 

@@ -15,7 +15,10 @@ import torch
 from PIL import Image
 
 from benchmarks import rank_fidelity
+from nas.errors import FidelityError
+from nas.fidelity.alone import FILE
 from nas.fidelity.report import FidelityReport
+from nas.fidelity.runs import StandaloneRun, StandaloneRuns
 from nas.supernet.checkpoint import save_supernet
 from nas.supernet.supernet import Supernet
 from searchspaces.errors import TableError
@@ -100,3 +103,34 @@ def test_a_table_of_another_space_is_refused_before_anything_is_evaluated(
     with pytest.raises(TableError, match="nats-size"):
         run(monkeypatch, table=path, data=images, checkpoint=checkpoint, json=tmp_path / "out.json")
     assert not (tmp_path / "out.json").exists()
+
+
+def runs_alone(path: Path, space: SearchSpace, seeds: range) -> Path:
+    """Subnets that reached the more, the larger their images."""
+    runs = StandaloneRuns(space.id, {"epochs": 1, "train_images": 100})
+    for seed in seeds:
+        arch = space.sample(np.random.default_rng(seed))
+        top1 = space.decode(arch).resolution / 100 + seed / 10_000
+        runs = runs.with_run(StandaloneRun(arch.key, arch.genes, top1, 1.0, 1, 1, 1))
+    runs.save(path)
+    return path
+
+
+def test_other_subnets_trained_alone_predict_those_of_the_truth(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space, out = get_space("hybrid-cifar"), tmp_path / "out.json"
+    save_supernet(tmp_path, Supernet(space, n_classes=10, in_channels=3), info={})
+    runs_alone(tmp_path / FILE, space, range(24))
+    truth = runs_alone(tmp_path / "truth.json", space, range(100, 112))
+    given = {"space": "hybrid", "data": images, "checkpoint": tmp_path, "json": out}
+    run(monkeypatch, truth=truth, **given)
+    found = json.loads(out.read_text())
+    assert found["spearman"] > 0.5
+    assert found["proxies"]["runs_without_supernet"]["spearman"] == pytest.approx(found["spearman"])
+    overlapping = runs_alone(tmp_path / "truth.json", space, range(23, 30))
+    with pytest.raises(FidelityError, match="1 subnets of the truth are among those that standalone_top1"):
+        run(monkeypatch, truth=overlapping, **given)
+    (tmp_path / FILE).unlink()
+    with pytest.raises(FidelityError, match=r"holds no standalone\.json"):
+        run(monkeypatch, truth=truth, metric="standalone_top1", **given)

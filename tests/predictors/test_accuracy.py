@@ -75,6 +75,37 @@ def test_cross_validated_quality_tells_what_unseen_subnets_show(fitted: Accuracy
     assert fitted.quality.spearman == pytest.approx(unseen.spearman, abs=0.1)
 
 
+class TestWithLower(TestAccuracyPredictor):
+    @pytest.fixture
+    def predictor(self, space: SearchSpace, fitted: AccuracyPredictor) -> Predictor:  # type: ignore[override]
+        return AccuracyPredictor(space, lower=fitted)
+
+
+def test_what_ranks_alike_makes_few_observations_enough(fitted: AccuracyPredictor) -> None:
+    rng = np.random.default_rng(0)
+    unseen = sample_archs(SPACE, 200, seed=9)
+    truth = true_accuracy(unseen)
+    gains = []
+    for seed in range(5):
+        archs = sample_archs(SPACE, 8, seed=20 + seed)
+        targets = 2 * true_accuracy(archs) + rng.normal(0, 0.01, 8)
+        ranks = []
+        for lower in (None, fitted):
+            predictor = AccuracyPredictor(SPACE, lower=lower)
+            predictor.fit(archs, targets)
+            ranks.append(accuracy_quality(predictor.predict(unseen), 2 * truth, n_train=8).spearman)
+        gains.append(ranks[1] - ranks[0])
+    assert np.median(gains) > 0.1
+
+
+def test_a_fit_with_a_lower_one_is_not_loaded_without_it(fitted: AccuracyPredictor, tmp_path: Path) -> None:
+    predictor = AccuracyPredictor(SPACE, lower=fitted)
+    predictor.fit(sample_archs(SPACE, 8), true_accuracy(sample_archs(SPACE, 8)))
+    predictor.save(tmp_path)
+    with pytest.raises(CorruptFitError, match="features differ"):
+        AccuracyPredictor.load(tmp_path, SPACE)
+
+
 def test_intervals_stay_within_zero_and_one() -> None:
     archs = sample_archs(SPACE, 30)
     predictor = AccuracyPredictor(SPACE)

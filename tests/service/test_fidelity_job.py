@@ -15,8 +15,9 @@ import torch
 from db.records import Job, JobKind, SupernetRecord
 from nas.data.load import load_data
 from nas.errors import FidelityError
+from nas.fidelity.alone import alone_in
 from nas.fidelity.report import FidelityReport
-from nas.fidelity.runs import StandaloneRun, StandaloneRuns
+from nas.fidelity.runs import StandaloneRun, StandaloneRuns, load_runs
 from nas.supernet.checkpoint import save_supernet
 from nas.supernet.supernet import Supernet
 from searchspaces.errors import TableError
@@ -68,7 +69,7 @@ def write_runs(path: Path, n: int = 5) -> Path:
     runs = StandaloneRuns(SPACE.id, {"epochs": 1, "train_images": 100})
     for seed in range(n):
         arch = SPACE.sample(np.random.default_rng(seed))
-        runs = runs.with_run(StandaloneRun(arch.key, arch.genes, seed / 10, 1.0, 1, 1, 1))
+        runs = runs.with_run(StandaloneRun(arch.key, arch.genes, (seed + 1) / 10, 1.0, 1, 1, 1))
     runs.save(path)
     return path
 
@@ -83,6 +84,9 @@ def test_runs_in_a_file_are_the_truth(
     assert FidelityReport.from_dict(result["fidelity"]) == record.report
     assert (record.job_id, record.report.subnets, record.report.metric) == (job.id, 5, "top1")
     assert "runs.json" in record.report.truth
+    kept = alone_in(Path(stores.supernets.get("s").folder), SPACE)
+    assert kept is not None
+    assert kept.runs == load_runs(tmp_path / "runs.json")
 
 
 def test_subnets_are_trained_alone_and_kept_when_the_job_is_stopped(

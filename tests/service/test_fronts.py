@@ -7,15 +7,19 @@ import io
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
 from db.records import FidelityRecord, SupernetRecord
+from nas.fidelity.alone import FILE
+from nas.fidelity.runs import StandaloneRun, StandaloneRuns
 from nas.types import Evaluation
 from predictors.sample import LatencySample, Quantities
 from service.routes.fronts import guard_cell
 from service.stores import Stores
+from tests.contracts.predictor import sample_archs
 from tests.service.conftest import DEVICE, SPACE, seed_front, seed_records
 from tests.service.fake_runner import toy_report
 from tests.service.test_bad_input import assert_problem
@@ -109,10 +113,41 @@ def test_a_front_says_when_its_ranking_was_never_checked(http: TestClient, ids: 
     assert http.get(FRONTS, params={"study": "other"}).json() == {
         "points": [],
         "reranked": [],
+        "standalone": [],
         "fidelity": None,
         "warnings": [],
     }
     assert http.get("/api/v1/supernets/digits").json()["fidelity"] is None
+
+
+def test_a_front_says_what_training_alone_would_give(
+    http: TestClient, ids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert http.get(FRONTS).json()["points"][0]["standalone_top1"] is None
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "nowhere"  # the folder of the seeded supernet
+    folder.mkdir()
+    archs = sample_archs(SPACE, 25)
+    found = [
+        StandaloneRun(arch.key, arch.genes, 0.5 + 0.01 * len(SPACE.decode(arch).blocks), 1.0, 1, 1, 1)
+        for arch in archs
+    ]
+    StandaloneRuns(SPACE.id, {"epochs": 3, "train_images": 100}, tuple(found)).save(folder / FILE)
+    front, best = http.get(FRONTS).json(), http.get(BEST).json()
+    (rests_on,) = front["standalone"]
+    assert best["standalone"] == [rests_on]
+    assert (rests_on["supernet"], rests_on["runs"], rests_on["recipe"]["epochs"]) == ("digits", 25, 3)
+    assert rests_on["spearman"] > 0.5
+    subnet = http.get(f"/api/v1/subnets/{ids[0]}").json()["fronts"][0]
+    for point in (*front["points"], best, subnet):
+        low, high = point["standalone_top1_low"], point["standalone_top1_high"]
+        assert 0 <= low <= point["standalone_top1"] <= high <= 1
+    rows = csv.DictReader(io.StringIO(http.get(FRONTS, params={"format": "csv"}).text))
+    assert float(next(rows)["standalone_top1"]) == pytest.approx(front["points"][0]["standalone_top1"])
+    (folder / FILE).write_text("{")
+    damaged = http.get(FRONTS).json()
+    assert damaged["points"][0]["standalone_top1"] is None
+    assert any("training alone cannot be read" in warning for warning in damaged["warnings"])
 
 
 def test_a_front_carries_the_fidelity_of_its_supernet(

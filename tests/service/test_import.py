@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from fastapi.testclient import TestClient
 from db.ids import new_id
 from db.records import Job, JobKind, PredictorRecord
 from nas.errors import CheckpointError, ConfigError, DataError, FidelityError
+from nas.fidelity.alone import FILE, alone_in
+from nas.fidelity.runs import load_runs
 from nas.search.knowledge import Knowledge
 from nas.search.registry import get_searcher
 from nas.search.searcher import Searcher
@@ -93,6 +96,9 @@ def test_all_that_a_checkpoint_holds_is_taken(checkpoint: Path, run: Run, stores
     shutil.rmtree(checkpoint)  # the copy needs it no more
     assert {path.name for path in Path(record.folder).iterdir()} >= {"supernet.json", "accuracy"}
     assert ChoiceEffects.load(Path(record.folder), SPACE, record.digest).n_subnets == 100
+    alone = alone_in(Path(record.folder), SPACE)
+    assert alone is not None
+    assert len(alone.runs.runs) == 5
 
 
 def test_images_of_another_set_are_refused(checkpoint: Path, run: Run, stores: Stores) -> None:
@@ -133,6 +139,10 @@ def other_effects(folder: Path) -> None:
     ChoiceEffects(SPACE, "e" * 64, weights, 100, 64).save(folder)
 
 
+def other_runs(folder: Path) -> None:
+    replace(load_runs(folder / FILE), space="nats-size@1").save(folder / FILE)
+
+
 def other_report(folder: Path) -> None:
     report = json.loads((folder / "fidelity.json").read_text())
     (folder / "fidelity.json").write_text(json.dumps({**report, "space": "nats-size@1"}))
@@ -147,6 +157,7 @@ def other_report(folder: Path) -> None:
         (bare_header, CheckpointError, r"supernet\.json: info lacks 'data_digest'"),
         (other_tensors, CheckpointError, r"supernet\.json: not the tensors"),
         (other_effects, CorruptFitError, r"tiny/effects\.json: of other weights than the supernet's"),
+        (other_runs, FidelityError, r"standalone\.json: holds subnets of space nats-size@1"),
         (other_report, FidelityError, r"fidelity\.json: is about nats-size@1"),
         (lambda folder: (folder / "fidelity.json").write_text("[1"), FidelityError, r"fidelity\.json"),
         (lambda folder: (folder / "calibration.json").unlink(), CheckpointError, "no data is named"),
