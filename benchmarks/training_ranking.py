@@ -43,6 +43,7 @@ from searchspaces.space import Arch, SearchSpace
 TREE = TrainConfig(mode="tree", subnets=8)
 MODES = {
     "sandwich-4": TrainConfig(mode="sandwich", subnets=4),
+    "multi-2": TrainConfig(mode="multi", subnets=2),
     "multi-4": TrainConfig(mode="multi", subnets=4),
     "tree-8": TREE,
     "sandwich-tree-16": TrainConfig(mode="sandwich_tree", subnets=16),
@@ -158,7 +159,15 @@ def compare(
         "epochs": config.epochs,
         "steps": result.steps,
         "cpu_s": spent,
+        "images_per_cpu_s": result.steps * config.batch_size / spent,
+        "subnet_images_per_cpu_s": result.steps * seen_per_step(config) / spent,
     }
+
+
+def seen_per_step(config: TrainConfig) -> int:
+    """Subnet-images of a step: an image counts once for each subnet that sees it."""
+    shares = config.subnets if config.mode == "multi" else config.trees
+    return config.batch_size * config.subnets // shares
 
 
 def probe_losses(

@@ -11,15 +11,19 @@ from numpy.typing import NDArray
 
 from predictors.device import Device
 from predictors.errors import CorruptFitError, DeviceMismatchError, InvalidValueError, NotFittedError
-from predictors.features import columns, features, layer_features, sized_layers
+from predictors.features import columns, features, features_of_genes, layer_features, part_features
 from predictors.fit_files import OWN, StoredFit, read_fit, write_fit
 from predictors.linear_gp import LinearPosterior, fit_linear
+from predictors.part_sums import PartSums
 from predictors.predictor import Prediction
 from predictors.quality import Quality, cross_validate
 from predictors.sample import LatencySample, Measured
+from searchspaces.genes import gene_matrix
+from searchspaces.parts import sized_layers
 from searchspaces.space import Arch, SearchSpace
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 COVERAGE = 0.9
 NORMAL_90 = 1.6448536269514722  # half-width of a normal's central 90 % in standard deviations
 MIN_SAMPLES = 5
@@ -33,6 +37,7 @@ class _Fit:
     posterior: LinearPosterior
     inflation: float  # calibrated over model standard deviation
     floor: float  # ms
+    sums: PartSums | None  # of the posterior, where the space knows the parts of its archs
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +101,14 @@ class LatencyPredictor:
 
         No mean lies below a tenth of the fastest latency that was measured, and no low below 0.
         """
-        if self._fit is None:
-            raise NotFittedError(f"latency predictor of {self.device.name} was not fitted")
-        return self._predicted(self._fit, archs)
+        return self._predicted(self._fitted_or_raise(), archs)
+
+    def predict_genes(self, genes: IntArray) -> Prediction:
+        """``predict`` of the archs with these canonical genes (n, c), without a Python object for each.
+
+        A million subnets of a space that knows its parts take about a second.
+        """
+        return self._predicted_genes(self._fitted_or_raise(), genes)
 
     def by_layer(self, arch: Arch) -> tuple[tuple[LayerLatency, ...], float]:
         """What each layer adds to the mean, in ms, and what is due to no layer; together the mean.
@@ -106,11 +116,10 @@ class LatencyPredictor:
         The model is a sum over layers, so this is exact for the model (except where the mean was
         raised to the floor). A term may be negative: layers were never timed alone.
         """
-        if self._fit is None:
-            raise NotFittedError(f"latency predictor of {self.device.name} was not fitted")
+        fit = self._fitted_or_raise()
         subnet = self.space.decode(arch)
         table = layer_features(sized_layers(subnet), self._names) / self._units
-        weights = self._fit.posterior.mean
+        weights = fit.posterior.mean
         layers = [
             LayerLatency(layer.slot, layer.spec.kind, milliseconds)
             for layer, milliseconds in zip(subnet.layers, (table @ weights[:-1]).tolist(), strict=True)
@@ -119,9 +128,8 @@ class LatencyPredictor:
 
     def save(self, folder: Path) -> str:
         """Write ``latency.json`` and ``latency.safetensors``; returns the SHA-256 of the JSON file."""
-        if self._fit is None:
-            raise NotFittedError(f"latency predictor of {self.device.name} was not fitted")
-        posterior = self._fit.posterior
+        fit = self._fitted_or_raise()
+        posterior = fit.posterior
         return write_fit(
             folder,
             StoredFit(
@@ -131,8 +139,8 @@ class LatencyPredictor:
                 metric=self.metric,
                 scalars={
                     "noise": posterior.noise,
-                    "inflation": self._fit.inflation,
-                    "floor_ms": self._fit.floor,
+                    "inflation": fit.inflation,
+                    "floor_ms": fit.floor,
                 },
                 arrays={"mean": posterior.mean, "covariance": posterior.covariance, "units": self._units},
                 quality=self.quality,
@@ -156,9 +164,17 @@ class LatencyPredictor:
             stored.arrays["mean"], stored.arrays["covariance"], stored.scalars["noise"]
         )
         predictor._units = stored.arrays["units"]
-        predictor._fit = _Fit(posterior, stored.scalars["inflation"], stored.scalars["floor_ms"])
+        scalars = stored.scalars
+        predictor._fit = _Fit(
+            posterior, scalars["inflation"], scalars["floor_ms"], predictor._sums(posterior)
+        )
         predictor.quality = stored.quality
         return predictor
+
+    def _fitted_or_raise(self) -> _Fit:
+        if self._fit is None:
+            raise NotFittedError(f"latency predictor of {self.device.name} was not fitted")
+        return self._fit
 
     def _features(self, archs: Sequence[Arch]) -> FloatArray:
         return features(self.space, archs, self._names) / self._units
@@ -168,12 +184,23 @@ class LatencyPredictor:
         scores = np.sort(np.abs(targets - result.loo_mean) / result.loo_std)
         rank = min(len(scores), int(np.ceil(COVERAGE * (len(scores) + 1))))
         inflation = float(scores[rank - 1]) / NORMAL_90
-        return _Fit(result.posterior, inflation, FLOOR * float(targets.min()))
+        return _Fit(result.posterior, inflation, FLOOR * float(targets.min()), self._sums(result.posterior))
 
     def _predicted(self, fit: _Fit, archs: Sequence[Arch]) -> Prediction:
-        mean, std = fit.posterior.predict(self._features(archs))
+        return self._predicted_genes(fit, gene_matrix(self.space, archs))
+
+    def _predicted_genes(self, fit: _Fit, genes: IntArray) -> Prediction:
+        if fit.sums is None:
+            mean, std = fit.posterior.predict(features_of_genes(self.space, genes, self._names) / self._units)
+        else:
+            mean, std = fit.sums.predict(genes)
         mean, std = np.maximum(mean, fit.floor), std * fit.inflation
         return Prediction(mean, std, np.maximum(mean - NORMAL_90 * std, 0.0), mean + NORMAL_90 * std)
+
+    def _sums(self, posterior: LinearPosterior) -> PartSums | None:
+        if self.space.parts is None:
+            return None
+        return PartSums.of(posterior, self.space.parts, part_features(self.space, self._names) / self._units)
 
 
 class _Plain:

@@ -7,12 +7,13 @@ anchor; where a path changes family it crosses a stitch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from itertools import permutations
 from typing import cast
 
 from searchspaces.fabric import Candidate, Fabric, Position, block_slot, downsample_slot, stitch_slot
+from searchspaces.hybrid_blocks import FAMILIES, OPERATORS, HybridConfig, Stage, block_spec
+from searchspaces.hybrid_parts import HybridParts
 from searchspaces.space import Choice, SearchSpace, Value
 from searchspaces.subnet import (
     AttentionSpec,
@@ -28,36 +29,6 @@ from searchspaces.subnet import (
     SubnetSpec,
 )
 
-OPERATORS = ("mbconv", "convnext", "ssm", "attention")
-FAMILIES = ("conv", "attention", "ssm")
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Elastic bounds of one stage: its widths (channels), depths (blocks) and stride at entry."""
-
-    widths: tuple[int, ...]
-    depths: tuple[int, ...]
-    stride: int
-
-
-@dataclass(frozen=True, slots=True)
-class HybridConfig:
-    """Everything that distinguishes one hybrid space from another.
-
-    ``head_dim`` divides every width. Values of each tuple are ascending.
-    """
-
-    stages: tuple[Stage, ...]
-    resolutions: tuple[int, ...]
-    stem_stride: int
-    head_dim: int
-    kernels: tuple[int, ...] = (3, 5, 7)
-    expansions: tuple[int, ...] = (2, 3, 4)
-    heads: tuple[int, ...] = (1, 2, 4)
-    states: tuple[int, ...] = (4, 8, 16)
-    directions: tuple[int, ...] = (1, 2, 4)
-
 
 def hybrid_space(name: str, config: HybridConfig, *, version: int = 1) -> SearchSpace:
     """The search space of this configuration.
@@ -68,12 +39,14 @@ def hybrid_space(name: str, config: HybridConfig, *, version: int = 1) -> Search
         for width in stage.widths:
             if width % config.head_dim:
                 raise ValueError(f"{name}: width {width} is no multiple of head_dim {config.head_dim}")
+    choices = _choices(config)
     return SearchSpace(
         name=name,
         version=version,
-        choices=_choices(config),
+        choices=choices,
         fabric=_fabric(config),
         build=partial(_build, config),
+        parts=HybridParts(config, tuple(choice.name for choice in choices)),
     )
 
 
@@ -152,7 +125,7 @@ def _build(config: HybridConfig, values: Mapping[str, Value]) -> SubnetSpec:
             layers.append(Layer(downsample_slot(f"s{s}.b0"), down))
         for b in range(cast(int, values[f"s{s}.depth"])):
             name = f"s{s}.b{b}"
-            spec = _block(config, values, name, width)
+            spec = block_spec(config, values, name, width)
             if family is not None and family != spec.family:
                 stitch = StitchSpec(family, spec.family, width, width)
                 layers.append(Layer(stitch_slot(name, stitch.source, stitch.target), stitch))
@@ -160,20 +133,3 @@ def _build(config: HybridConfig, values: Mapping[str, Value]) -> SubnetSpec:
             family = spec.family
     layers.append(Layer("head", HeadSpec(width)))
     return SubnetSpec(cast(int, values["resolution"]), tuple(layers))
-
-
-def _block(config: HybridConfig, values: Mapping[str, Value], name: str, width: int) -> BlockSpec:
-    def value(dimension: str) -> int:
-        return cast(int, values[f"{name}.{dimension}"])
-
-    match values[f"{name}.operator"]:
-        case "mbconv":
-            return MBConvSpec(width, value("kernel"), value("expansion"))
-        case "convnext":
-            return ConvNeXtSpec(width, value("kernel"), value("expansion"))
-        case "attention":
-            return AttentionSpec(width, value("heads"), config.head_dim, value("expansion"))
-        case "ssm":
-            return SSMSpec(width, config.head_dim, value("state"), value("directions"), value("expansion"))
-        case other:
-            raise ValueError(f"{name}: no operator {other!r}")

@@ -22,7 +22,8 @@ from typing import TypeVar
 from searchspaces import anchors
 from searchspaces.cells import nasbench201_space, nats_size_space
 from searchspaces.errors import UnknownSpaceError
-from searchspaces.hybrid import HybridConfig, Stage, hybrid_space
+from searchspaces.hybrid import hybrid_space
+from searchspaces.hybrid_blocks import HybridConfig, Stage
 from searchspaces.mixture import mixture_space
 from searchspaces.routes import Rule
 from searchspaces.space import SearchSpace

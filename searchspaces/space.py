@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from searchspaces.errors import InvalidArchError, InvalidFeaturesError
 from searchspaces.fabric import WeightFabric
+from searchspaces.parts import Parts
 from searchspaces.structure.structure import Structure, infer_structure
 from searchspaces.subnet import SubnetSpec
 
@@ -65,6 +66,7 @@ class SearchSpace:
     fabric: WeightFabric
     build: Callable[[Mapping[str, Value]], SubnetSpec]
     structure: Structure | None = None  # what genes compute; None: inferred from the names of the choices
+    parts: Parts | None = None  # the pieces that archs are made of; None: they have to be decoded
 
     def __post_init__(self) -> None:
         seen: dict[str, Choice] = {}

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from predictors.features import columns, features
+from predictors.features import columns, features, features_of_genes, part_features
 from predictors.linear_gp import fit_linear
 from predictors.quality import rank_correlations
 from predictors.transfer.families.cell import cell_features
@@ -71,12 +71,14 @@ class SpaceFeatures:
 
     def matrix(self, genes: IntArray, view: int) -> FloatArray:  # noqa: ARG002 — there is one view
         """All blocks side by side, (n, sum of dims)."""
-        archs = [self.space.arch(row) for row in genes.tolist()]
-        return features(self.space, archs, self._names) / self._units
+        return features_of_genes(self.space, genes, self._names) / self._units
 
     def combine(self, genes: IntArray, weights: FloatArray) -> FloatArray:
         """Sum over the one view, (n,), row by row so that a prediction does not depend on its company."""
-        return np.asarray(np.einsum("nd,d->n", self.matrix(genes, 0), weights[0]))
+        if self.space.parts is None:
+            return np.asarray(np.einsum("nd,d->n", self.matrix(genes, 0), weights[0]))
+        parts = part_features(self.space, self._names) @ (weights[0] / self._units)
+        return np.asarray(parts[self.space.parts.rows(genes)].sum(axis=1))
 
     def by_kind(self, weights: FloatArray) -> FloatArray:
         """The same function of archs, weights (d,), with what rests on totals moved to the kinds' columns."""

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictors.features import SizedLayer, columns, features, quantities, sized_layers
+from predictors.features import columns, features, quantities
+from searchspaces.parts import SizedLayer, sized_layers
 from searchspaces.registry import get_space
 from searchspaces.subnet import AttentionSpec, LayerSpec, MBConvSpec, SSMSpec
 from tests.contracts.predictor import sample_archs

@@ -16,6 +16,7 @@ from predictors.latency import LatencyPredictor
 from predictors.predictor import Predictor
 from predictors.quality import evaluate_predictor
 from predictors.sample import LatencySample
+from searchspaces.genes import archs_of, sample_genes
 from searchspaces.registry import get_space
 from searchspaces.space import Arch, SearchSpace
 from tests.contracts.predictor import PredictorContract, sample_archs
@@ -97,6 +98,20 @@ def test_more_samples_make_it_surer() -> None:
         found = predictor.predict(held_out)
         widths.append(float(np.median((found.high - found.low) / found.mean)))
     assert widths[1] < widths[0] / 2
+
+
+def test_genes_are_predicted_as_archs_and_parts_as_what_is_decoded() -> None:
+    archs = sample_archs(SPACE, 40)
+    targets = true_latency(archs, noise=0.05)
+    predictor, decoding = (LatencyPredictor(space, DEVICE) for space in (SPACE, replace(SPACE, parts=None)))
+    predictor.fit(archs, targets)
+    decoding.fit(archs, targets)
+    genes = sample_genes(SPACE, 5000, np.random.default_rng(1))
+    found, same = predictor.predict_genes(genes), predictor.predict(archs_of(SPACE, genes[:50]))
+    decoded = decoding.predict_genes(genes[:50])
+    for part in ("mean", "std", "low", "high"):
+        np.testing.assert_array_equal(getattr(found, part)[:50], getattr(same, part))
+        np.testing.assert_allclose(getattr(found, part)[:50], getattr(decoded, part), rtol=1e-5)
 
 
 def test_units_of_time_do_not_matter() -> None:
