@@ -32,6 +32,7 @@ def main() -> None:
     config = TrainConfig(
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
+        mode=arguments.mode,
         subnets=arguments.subnets,
         lr=arguments.lr,
         amp=arguments.amp,
@@ -60,6 +61,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder with CIFAR-10")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--mode", choices=("multi", "sandwich", "tree", "sandwich_tree"), default="multi")
     parser.add_argument("--subnets", type=int, default=2)
     parser.add_argument("--lr", type=float, default=4e-3)
     parser.add_argument("--amp", choices=("auto", "off", "bf16"), default="auto")

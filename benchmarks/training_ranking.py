@@ -46,6 +46,7 @@ MODES = {
     "multi-2": TrainConfig(mode="multi", subnets=2),
     "multi-4": TrainConfig(mode="multi", subnets=4),
     "tree-8": TREE,
+    "tree-16": replace(TREE, subnets=16),
     "sandwich-tree-16": TrainConfig(mode="sandwich_tree", subnets=16),
     "sandwich-tree-24": TrainConfig(mode="sandwich_tree", subnets=24),
     "sandwich-tree-24-largest": TrainConfig(mode="sandwich_tree", subnets=24, distill="largest"),

@@ -13,6 +13,8 @@ from predictors.transfer.posterior import Posterior, average
 from predictors.transfer.sources import Scale
 from predictors.transfer.tables import FloatArray
 
+LEAST_SURPRISE = 0.05  # samples that agree better than that tell no more
+
 
 @dataclass(frozen=True, slots=True)
 class Inference:
@@ -20,6 +22,8 @@ class Inference:
 
     f is ``offset`` plus, summed over views, standardised features times ``weights`` (v, d).
     ``deviation`` is the standard deviation of a measurement from it, relative to its level.
+    ``surprise`` is the mean absolute error of the samples, each left out in turn, in standard
+    deviations of its prediction.
     """
 
     scale: Scale
@@ -27,6 +31,7 @@ class Inference:
     offset: float
     weights: FloatArray
     deviation: float
+    surprise: float
 
     def relative(self, views: Sequence[FloatArray]) -> FloatArray:
         """Values f of genomes given by standardised features (n, d) in every view."""
@@ -60,7 +65,12 @@ def infer(
     offset = INTERCEPT_VARIANCE * float(posterior.shares @ posterior.alpha.sum(1))
     deviation = _deviation(basis, configurations, posterior, samples, reference)
     return Inference(
-        basis.scale, unit, basis.spread * offset, basis.spread * weights, basis.spread * deviation
+        scale=basis.scale,
+        unit=unit,
+        offset=basis.spread * offset,
+        weights=basis.spread * weights,
+        deviation=basis.spread * deviation,
+        surprise=_surprise(posterior),
     )
 
 
@@ -84,6 +94,15 @@ def _weights(
     block_pulls = np.square(configurations.amplitudes).T @ pulls  # (blocks, n)
     blocks = [block.T @ pull for block, pull in zip(samples.blocks, block_pulls, strict=True)]
     return basis.weights(mains, blocks)
+
+
+def _surprise(posterior: Posterior) -> float:
+    """From the leave-one-out errors of all configurations (Rasmussen and Williams 2006, equation 5.12)."""
+    variances = 1.0 / np.diagonal(posterior.precision, axis1=1, axis2=2)
+    errors = posterior.alpha * variances
+    mean = posterior.shares @ errors
+    variance = posterior.shares @ (variances + np.square(errors)) - np.square(mean)
+    return max(float(np.mean(np.abs(mean) / np.sqrt(variance))), LEAST_SURPRISE)
 
 
 def _deviation(

@@ -17,7 +17,7 @@ from predictors.predictor import Prediction
 from predictors.transfer.basis import Basis, make_basis
 from predictors.transfer.configurations import Configurations, draw
 from predictors.transfer.inference import Inference, infer
-from predictors.transfer.prior import NORMAL_90, HeldOut, hold_out, log_prior, stretch
+from predictors.transfer.prior import NORMAL_90, Calibration, HeldOut, calibrate, hold_out, log_prior
 from predictors.transfer.selection import choose
 from predictors.transfer.sources import (
     Scale,
@@ -84,7 +84,7 @@ class FewShotModel:
             raise InvalidValueError("sources must name at least one measured device; got none")
         self.features = features
         self._seed = seed
-        self._stretches: dict[int, float] = {}
+        self._calibrations: dict[int, Calibration] = {}
         self._pool = np.unique(np.concatenate([source.genes for source in sources]), axis=0)
         self._standard: Standard = standardise(features, self._pool)
         fit = fitter or partial(fit_sources, features)
@@ -142,16 +142,17 @@ class FewShotModel:
         found = infer(
             self._basis, self._configurations, self._log_prior, self._views(genes), values, reference
         )
-        return self._raw(found, values, reference, self._stretch(len(values)))
+        factor = self._calibration(len(values)).factor(found.surprise)
+        return self._raw(found, values, reference, factor)
 
-    def _stretch(self, samples: int) -> float:
-        """How far intervals from so many samples are stretched; found once for each number."""
-        if samples not in self._stretches:
+    def _calibration(self, samples: int) -> Calibration:
+        """Of intervals from so many samples; found once for each number."""
+        if samples not in self._calibrations:
             rng = np.random.default_rng([self._seed, 5])
-            self._stretches[samples] = stretch(
+            self._calibrations[samples] = calibrate(
                 self._held_out, self._configurations, self._log_prior, samples, rng
             )
-        return self._stretches[samples]
+        return self._calibrations[samples]
 
     def _views(self, genes: IntArray) -> list[FloatArray]:
         """Standardised features in every view."""

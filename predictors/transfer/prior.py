@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from predictors.transfer.basis import Basis, kernel, make_basis
+from predictors.transfer.basis import LEVEL_FLOOR, Basis, kernel, make_basis
 from predictors.transfer.configurations import Configurations
 from predictors.transfer.inference import infer
 from predictors.transfer.posterior import log_evidence
 from predictors.transfer.sources import Scale, SourceFit, Standard
-from predictors.transfer.tables import FloatArray
+from predictors.transfer.tables import FloatArray, IntArray
 
 SUBSET = 40  # values of a held-out source per evidence
 REPEATS = 2
@@ -27,6 +27,9 @@ CLIPPED = 0.97  # quantile above which values of a subset are outliers
 NORMAL_90 = 1.6448536269514722
 COVERAGE = 0.9
 STRETCH = (0.5, 3.0)  # bounds
+DRAWS = 3  # random samples of each held-out source on which intervals are tried
+EVEN = 10  # samples whose surprise counts as much as the sources do
+REFERENCE = 100  # values of a held-out source over which the deviation is averaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,37 +98,74 @@ def _evidence(one: HeldOut, configurations: Configurations, rng: np.random.Gener
     return total
 
 
-def stretch(
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How far off intervals were on held-out sources, fitted to as many samples as the new device has.
+
+    ``stretch`` is the factor of the standard deviation that made 90 % of them hold, ``surprise`` the
+    ``Inference.surprise`` that came with it; None where there was nothing to hold out.
+    """
+
+    samples: int
+    stretch: float
+    surprise: float | None
+
+    def factor(self, surprise: float) -> float:
+        """What to multiply a new device's deviation with, whose own samples have this surprise.
+
+        The more samples, the more their surprise counts beside what the sources say.
+        """
+        if self.surprise is None:
+            return self.stretch
+        share = self.samples**2 / (self.samples**2 + EVEN**2)
+        return float(np.clip(self.stretch * (surprise / self.surprise) ** share, *STRETCH))
+
+
+def calibrate(
     held_out: Sequence[HeldOut],
     configurations: Configurations,
     log_prior_: FloatArray,
     samples: int,
     rng: np.random.Generator,
-) -> float:
-    """Factor of the standard deviation that makes 90 % intervals hold on held-out sources.
+) -> Calibration:
+    """Fit to random ``samples`` of each held-out source, several times, and look at its other values.
 
-    Geometric mean over the sources, with 1 as one more of them; between 0.5 and 3.
+    Both figures are geometric means over the sources; for the stretch, 1 is one more of them.
     """
-    logs = [0.0]
+    stretches, surprises = [0.0] * DRAWS, []
     for one in held_out:
-        rows = rng.permutation(len(one.values))
-        train, test = rows[:samples], rows[samples:]
-        if len(train) < samples or len(test) < samples:
-            continue
-        views = [features[test] for features in one.views]
-        found = infer(
-            one.basis,
-            configurations.without(one.source),
-            np.where(configurations.main == one.source, -np.inf, log_prior_),
-            [features[train] for features in one.views],
-            one.values[train],
-            [features[:100] for features in views],
-        )
-        relative = found.relative(views)
-        if one.basis.scale is Scale.LOG:
-            errors = np.abs(np.log(one.values[test] / found.unit) - relative)
-        else:
-            level = np.maximum(1 + relative, 0.2)
-            errors = np.abs(one.values[test] / found.unit - 1 - relative) / level
-        logs.append(float(np.log(np.quantile(errors, COVERAGE) / (NORMAL_90 * found.deviation))))
-    return float(np.clip(np.exp(np.mean(logs)), *STRETCH))
+        for _ in range(DRAWS):
+            rows = rng.permutation(len(one.values))
+            train, test = rows[:samples], rows[samples:]
+            if min(len(train), len(test)) < samples:
+                continue
+            stretch, surprise = _tried(one, configurations, log_prior_, train, test)
+            stretches.append(np.log(stretch))
+            surprises.append(np.log(surprise))
+    return Calibration(
+        samples,
+        float(np.clip(np.exp(np.mean(stretches)), *STRETCH)),
+        float(np.exp(np.mean(surprises))) if surprises else None,
+    )
+
+
+def _tried(
+    one: HeldOut, configurations: Configurations, log_prior_: FloatArray, train: IntArray, test: IntArray
+) -> tuple[float, float]:
+    """Stretch and surprise of a fit to the rows ``train``, judged on those of ``test``."""
+    views = [features[test] for features in one.views]
+    found = infer(
+        one.basis,
+        configurations.without(one.source),
+        np.where(configurations.main == one.source, -np.inf, log_prior_),
+        [features[train] for features in one.views],
+        one.values[train],
+        [features[:REFERENCE] for features in views],
+    )
+    relative = found.relative(views)
+    if one.basis.scale is Scale.LOG:
+        errors = np.abs(np.log(one.values[test] / found.unit) - relative)
+    else:
+        level = np.maximum(1 + relative, LEVEL_FLOOR)
+        errors = np.abs(one.values[test] / found.unit - 1 - relative) / level
+    return float(np.quantile(errors, COVERAGE)) / (NORMAL_90 * found.deviation), found.surprise
