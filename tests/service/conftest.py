@@ -33,12 +33,12 @@ OBJECTIVES = (Objective("top1", Direction.MAXIMIZE, 0.0), Objective("latency_ms"
 FAST = {"NAS_HEARTBEAT_S": "0.2", "NAS_LEASE_TTL_S": "1.5", "NAS_POLL_S": "0.05", "NAS_CANCEL_GRACE_S": "1.0"}
 
 
-def seed_records(stores: Stores) -> None:
-    """A supernet "digits", this machine as a device, its samples and a predictor."""
+def seed_records(stores: Stores, folder: str = "nowhere") -> None:
+    """A supernet "digits" in this folder, this machine as a device, its samples and a predictor."""
     now = datetime.now(UTC)
     stores.supernets.put(
         SupernetRecord(
-            "digits", SPACE.id, "digits", 10, 1, 8, "nowhere", "0" * 64, {"top1_largest": 0.9}, None, now
+            "digits", SPACE.id, "digits", 10, 1, 8, folder, "0" * 64, {"top1_largest": 0.9}, None, now
         )
     )
     stores.devices.put_device(DEVICE)
@@ -182,7 +182,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     folder = tmp_path_factory.mktemp("live")
     server = start_server(folder)
     database = open_database(server.settings())
-    seed_records(open_stores(database, server.settings()))
+    seed_records(open_stores(database, server.settings()), str(folder / "digits"))
     database.close()
     yield server
     stop_server(server)

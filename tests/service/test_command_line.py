@@ -9,12 +9,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from db.session import Database
+from nas.fidelity.alone import FILE
+from nas.fidelity.runs import StandaloneRun, StandaloneRuns
 from service.cli import app
 from service.client import Client, parse_events
 from service.commands.output import clean
 from service.errors import ProblemError
 from service.stores import open_stores
-from tests.service.conftest import DEVICE, Live, free_port, seed_front
+from tests.contracts.predictor import sample_archs
+from tests.service.conftest import DEVICE, SPACE, Live, free_port, seed_front
 
 runner = CliRunner()
 
@@ -140,3 +143,18 @@ def test_events_are_parsed_from_lines() -> None:
     lines = ["retry: 1000", "", ": waiting", "", "id: 4", "event: log", 'data: {"message": "x"}', "", "id: 5"]
     (event,) = parse_events(iter(lines))
     assert (event.seq, event.kind, event.data) == (4, "log", {"message": "x"})
+
+
+def test_front_shows_what_training_alone_would_give(live: Live, ids: list[str]) -> None:
+    archs = sample_archs(SPACE, 25)
+    runs = (
+        StandaloneRun(a.key, a.genes, 0.5 + 0.01 * len(SPACE.decode(a).blocks), 1.0, 1, 1, 1) for a in archs
+    )
+    database = Database(live.settings().database)
+    folder = Path(open_stores(database, live.settings()).supernets.get("digits").folder)
+    database.close()
+    StandaloneRuns(SPACE.id, {"epochs": 3}, tuple(runs)).save(folder / FILE)
+    for command in ("front", "best"):
+        shown = " ".join(nas(live, command).stdout.split())
+        assert "predicted from 25 subnets of digits that were (cross-validated: Spearman" in shown
+    assert json.loads(nas(live, "front", "--json").stdout)[0]["standalone_top1"] is not None
