@@ -10,8 +10,10 @@ from nas.errors import DataError
 from searchspaces.space import Arch, SearchSpace
 
 
-def open_log(log: Path, settings: Mapping[str, object], space: SearchSpace) -> dict[Arch, float]:
-    """Top-1 (fractions) of the archs that the log holds; a log that is not there is begun.
+def open_log(
+    log: Path, settings: Mapping[str, object], space: SearchSpace, *, metric: str = "top1"
+) -> dict[Arch, float]:
+    """The metric (fractions) of the archs that the log holds; a log that is not there is begun.
 
     Its first line is ``settings``, what an evaluation depends on beside the arch. Raises DataError for
     a log that was written under others.
@@ -27,12 +29,12 @@ def open_log(log: Path, settings: Mapping[str, object], space: SearchSpace) -> d
     if found != settings:
         raise DataError(f"{log}: was written with {found}, not with {settings}; name another file")
     rows = [json.loads(line) for line in lines[1:]]
-    return {space.arch(row["genes"]): float(row["top1"]) for row in rows}
+    return {space.arch(row["genes"]): float(row[metric]) for row in rows}
 
 
-def append_to_log(log: Path, evaluated: Iterable[tuple[Arch, float]]) -> None:
+def append_to_log(log: Path, evaluated: Iterable[tuple[Arch, float]], *, metric: str = "top1") -> None:
     """Add evaluations, a line each."""
     with log.open("a") as file:
         file.writelines(
-            json.dumps({"genes": list(arch.genes), "top1": top1}) + "\n" for arch, top1 in evaluated
+            json.dumps({"genes": list(arch.genes), metric: value}) + "\n" for arch, value in evaluated
         )

@@ -9,7 +9,12 @@ import numpy as np
 
 from nas.errors import FidelityError
 from nas.fidelity.runs import StandaloneRuns, load_runs
-from predictors.accuracy.predictor import ACCURACY_FOLDER, MIN_ARCHS, AccuracyPredictor
+from predictors.accuracy.predictor import (
+    ACCURACY_FOLDER,
+    LIKELIHOOD_FOLDER,
+    MIN_ARCHS,
+    AccuracyPredictor,
+)
 from searchspaces.space import SearchSpace
 
 FILE = "standalone.json"  # in a supernet's folder: its subnets that were trained alone
@@ -26,13 +31,16 @@ class Alone:
 def alone_in(folder: Path, space: SearchSpace) -> Alone | None:
     """What the runs in a supernet's folder tell; None if there are none.
 
+    Predictors of likelihood or accuracy under the shared weights, where the folder holds one, have a
+    part in it: likelihood is estimated with less noise.
+
     Raises FidelityError or CorruptFitError, which name the file, for damage or another space.
     """
     path = folder / FILE
     if not path.exists():
         return None
-    accuracy = folder / ACCURACY_FOLDER
-    lower = AccuracyPredictor.load(accuracy, space) if accuracy.exists() else None
+    cheaper = (folder / name for name in (LIKELIHOOD_FOLDER, ACCURACY_FOLDER))
+    lower = next((AccuracyPredictor.load(one, space) for one in cheaper if one.exists()), None)
     runs = load_runs(path)
     try:
         return Alone(predictor_of_runs(runs, space, lower=lower), runs)
@@ -48,7 +56,7 @@ def can_be_fitted(runs: StandaloneRuns) -> bool:
 def predictor_of_runs(
     runs: StandaloneRuns, space: SearchSpace, *, lower: AccuracyPredictor | None = None
 ) -> AccuracyPredictor:
-    """Fitted to the test accuracies of the runs; ``lower`` predicts accuracies under shared weights.
+    """Fitted to the test accuracies of the runs; ``lower`` predicts what shared weights give.
 
     Raises FidelityError for runs of another space, fewer than 5, or an accuracy that is not in (0, 1].
     """

@@ -20,7 +20,7 @@ from nas.fidelity.report import FidelityReport
 from nas.supernet.calibration import load_calibration
 from nas.supernet.checkpoint import load_supernet
 from nas.supernet.supernet import Supernet
-from predictors.accuracy.predictor import ACCURACY_FOLDER, AccuracyPredictor
+from predictors.accuracy.predictor import ACCURACY_FOLDER, LIKELIHOOD_FOLDER, AccuracyPredictor
 from service.hints import hints_in
 from service.jobs.context import JobContext
 from service.jobs.inputs import open_data
@@ -33,8 +33,11 @@ FILES = (
     "calibration.json",
     "calibration-*.safetensors",
     FIDELITY_FILE,
-    f"{ACCURACY_FOLDER}/accuracy.json",
-    f"{ACCURACY_FOLDER}/accuracy.safetensors",
+    *(
+        f"{folder}/accuracy.{suffix}"
+        for folder in (ACCURACY_FOLDER, LIKELIHOOD_FOLDER)
+        for suffix in ("json", "safetensors")
+    ),
     "effects.json",
     "effects.safetensors",
     alone.FILE,
@@ -105,14 +108,20 @@ def read_checkpoint_folder(folder: Path) -> Found:
             f"{folder / 'calibration.json'}: images have {calibration[0].shape[1]} channels; "
             f"the supernet takes {supernet.in_channels}"
         )
-    predictor = None
-    if (folder / ACCURACY_FOLDER).exists():
-        predictor = AccuracyPredictor.load(folder / ACCURACY_FOLDER, supernet.space)
-        if predictor.supernet != header["sha256"]:
-            raise CheckpointError(f"{folder / ACCURACY_FOLDER}: predicts accuracies of other weights")
+    predictor = _predictor(folder / ACCURACY_FOLDER, supernet, header)
+    _predictor(folder / LIKELIHOOD_FOLDER, supernet, header)
     hints_in(folder, supernet.space, header["sha256"])
     alone.alone_in(folder, supernet.space)
     return Found(supernet, header, calibration, predictor, _fidelity(folder, supernet))
+
+
+def _predictor(folder: Path, supernet: Supernet, header: Mapping[str, Any]) -> AccuracyPredictor | None:
+    if not folder.exists():
+        return None
+    predictor = AccuracyPredictor.load(folder, supernet.space)
+    if predictor.supernet != header["sha256"]:
+        raise CheckpointError(f"{folder}: predicts accuracies of other weights")
+    return predictor
 
 
 def _copied(source: Path, folder: Path) -> Found:

@@ -63,6 +63,17 @@ def test_a_stopped_run_goes_on_and_ends_the_same(
     assert AccuracyPredictor.load(checkpoint / "accuracy", SPACE).save(tmp_path / "second") == digest
 
 
+def test_likelihood_has_a_predictor_of_its_own(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(monkeypatch, checkpoint, tmp_path / "log.jsonl", metric="likelihood", out=tmp_path)
+    assert '"likelihood": 0.' in (tmp_path / "log.jsonl").read_text()
+    predictor = AccuracyPredictor.load(tmp_path / "likelihood", SPACE)
+    assert predictor.n_archs == 20
+    assert predictor.predict([SPACE.extreme(largest=True)]).mean[0] == pytest.approx(0.1, abs=0.05)
+    assert not (tmp_path / "accuracy").exists()
+
+
 def test_a_log_of_other_settings_is_refused(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ from nas.search.searcher import Searcher
 from nas.supernet.checkpoint import save_supernet
 from nas.supernet.supernet import Supernet
 from predictors.accuracy.effects import ChoiceEffects, has_effects
+from predictors.accuracy.predictor import AccuracyPredictor
 from predictors.errors import CorruptFitError
 from predictors.latency import LatencyPredictor
 from searchspaces.registry import get_space
@@ -139,6 +140,12 @@ def other_effects(folder: Path) -> None:
     ChoiceEffects(SPACE, "e" * 64, weights, 100, 64).save(folder)
 
 
+def other_likelihood(folder: Path) -> None:
+    predictor = AccuracyPredictor(SPACE, supernet="e" * 64)
+    predictor.fit(sample_archs(SPACE, 5), np.full(5, 0.5))
+    predictor.save(folder / "likelihood")
+
+
 def other_runs(folder: Path) -> None:
     replace(load_runs(folder / FILE), space="nats-size@1").save(folder / FILE)
 
@@ -154,6 +161,7 @@ def other_report(folder: Path) -> None:
         (lambda folder: (folder / "supernet.json").unlink(), CheckpointError, r"supernet\.json: no such"),
         (damaged_weights, CheckpointError, r"supernet-.*safetensors: damaged"),
         (other_weights, CheckpointError, r"tiny/accuracy: predicts accuracies of other weights"),
+        (other_likelihood, CheckpointError, r"tiny/likelihood: predicts accuracies of other weights"),
         (bare_header, CheckpointError, r"supernet\.json: info lacks 'data_digest'"),
         (other_tensors, CheckpointError, r"supernet\.json: not the tensors"),
         (other_effects, CorruptFitError, r"tiny/effects\.json: of other weights than the supernet's"),

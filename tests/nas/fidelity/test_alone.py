@@ -42,11 +42,12 @@ def test_runs_in_a_folder_rank_other_subnets(tmp_path: Path) -> None:
     assert found.predictor.quality is not None
 
 
-def test_the_accuracy_predictor_of_the_folder_has_a_part_in_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["accuracy", "likelihood"])
+def test_a_predictor_in_the_folder_has_a_part_in_it(name: str, tmp_path: Path) -> None:
     archs = sample_archs(SPACE, 60)
     lower = AccuracyPredictor(SPACE)
     lower.fit(archs, np.array([reached(arch) / 2 for arch in archs]))
-    lower.save(tmp_path / "accuracy")
+    lower.save(tmp_path / name)
     runs_of(archs[:6]).save(tmp_path / FILE)
     found = alone_in(tmp_path, SPACE)
     assert found is not None
