@@ -260,10 +260,11 @@ def part_features(space: SearchSpace, names: tuple[str, ...]) -> FloatArray:
     assert space.parts is not None
     index = {name: column for column, name in enumerate(names)}
     rows = {layer: _row(layer, index) for part in space.parts.catalogue for layer in part}
-    empty = np.zeros(len(names))
-    return np.stack(
-        [np.sum([rows[layer] for layer in part] or [empty], axis=0) for part in space.parts.catalogue]
-    )
+    table = np.zeros((len(space.parts.catalogue), len(names)))
+    for total, part in zip(table, space.parts.catalogue, strict=True):
+        for layer in part:
+            total += rows[layer]
+    return table
 
 
 def layer_features(layers: Sequence[SizedLayer], names: Sequence[str]) -> FloatArray:

@@ -15,7 +15,7 @@ from predictors.errors import CorruptFitError
 from searchspaces.registry import get_space
 from searchspaces.space import Arch
 from service.schemas.alone import StandaloneAnswer
-from service.schemas.results import FrontPointAnswer
+from service.schemas.fronts import FrontPointAnswer
 from service.stores import Stores
 
 KEPT = 8  # predictors that are kept in memory

@@ -23,7 +23,7 @@ from searchspaces.space import Arch, SearchSpace
 FloatArray = NDArray[np.float64]
 NAME = "accuracy"
 ACCURACY_FOLDER = "accuracy"  # in a supernet's folder: the predictor of its subnets' accuracy
-LIKELIHOOD_FOLDER = "likelihood"  # beside it: of the mean probability that they give to the right class
+LIKELIHOOD_FOLDER = "likelihood"  # beside it: of their geometric mean probability of the right class
 COVERAGE = 0.9
 NORMAL_90 = 1.6448536269514722  # half-width of a normal's central 90 % in standard deviations
 MIN_ARCHS = 5

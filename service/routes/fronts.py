@@ -15,8 +15,8 @@ from service.errors import NoFeasiblePointError
 from service.fidelity import fidelity_of
 from service.points import point_answer, point_answers
 from service.rerank import Reranked, reranked
+from service.schemas.fronts import BestAnswer, FrontAnswer, FrontPointAnswer
 from service.schemas.rerank import RerankedAnswer
-from service.schemas.results import BestAnswer, FrontAnswer, FrontPointAnswer
 from service.stores import Stores
 from service.web.conditional import conditional
 

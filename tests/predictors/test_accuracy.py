@@ -75,10 +75,17 @@ def test_cross_validated_quality_tells_what_unseen_subnets_show(fitted: Accuracy
     assert fitted.quality.spearman == pytest.approx(unseen.spearman, abs=0.1)
 
 
-class TestWithLower(TestAccuracyPredictor):
+class TestWithLower(PredictorContract):
     @pytest.fixture
-    def predictor(self, space: SearchSpace, fitted: AccuracyPredictor) -> Predictor:  # type: ignore[override]
-        return AccuracyPredictor(space, lower=fitted)
+    def space(self) -> SearchSpace:
+        return SPACE
+
+    @pytest.fixture
+    def predictor(self, fitted: AccuracyPredictor) -> Predictor:
+        return AccuracyPredictor(SPACE, lower=fitted)
+
+    def targets(self, space: SearchSpace, archs: list[Arch]) -> NDArray[np.float64]:
+        return true_accuracy(archs, noise=0.05)
 
 
 def test_what_ranks_alike_makes_few_observations_enough(fitted: AccuracyPredictor) -> None:
